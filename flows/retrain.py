@@ -102,7 +102,8 @@ def retrain(
     except Unauthenticated as error:
         return finish(context, report, "Refused", str(error))
     if ingest_first:
-        ingested = data.ingest(context, take_next=planning.may_fetch_next(context))
+        may_fetch = planning.may_fetch_next(context)
+        ingested = data.ingest_what_there_is(context, take_next=may_fetch)
     else:
         ingested = data.current_dataset(context)
     report = replace(report, ingested=ingested)

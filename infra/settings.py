@@ -51,6 +51,7 @@ from overnight.infra.formats import (
     reachable_host,
 )
 from overnight.infra.project import ProjectFiles
+from overnight.infra.source_settings import SourceSettings
 from overnight.store import project as projects
 from overnight.store.errors import ConfigurationError
 from overnight.store.objects.proxies import Proxy
@@ -181,6 +182,8 @@ class Settings(BaseSettings):
 
     # Pipeline runs.
     source_folders: dict[str, Path] = Field(default_factory=dict)
+    # How the sources of models are reached, by model: address and credentials.
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
     replicas: int = Field(default=1, ge=0)
     confirm_seconds: float = Field(default=120, gt=0)
     fit_seconds: float = Field(default=3_600, gt=0)
@@ -286,12 +289,16 @@ class Settings(BaseSettings):
 
 def _shown(error: ErrorDetails) -> str:
     """The value that was found, unless it is a secret."""
-    annotated = Settings.model_fields.get(str(error["loc"][0]) if error["loc"] else "")
-    is_secret = annotated is not None and annotated.annotation is SecretStr
+    name = str(error["loc"][0]) if error["loc"] else ""
+    annotated = Settings.model_fields.get(name)
+    # What is set for a source may be its password, whatever the name is that it is set by.
+    is_secret = name == "sources" or (annotated is not None and annotated.annotation is SecretStr)
     return "something else" if is_secret else masked(repr(error["input"]))
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> object:
+    if isinstance(value, SourceSettings):
+        return value.revealed()
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
@@ -361,6 +368,11 @@ def load(identity: identities.Name | None = None) -> Settings:
     except SettingsError as error:
         # It names the field in its text only.
         name = PREFIX + "".join(re.findall(r'field "(\w+)"', str(error))).upper()
+        if name == f"{PREFIX}SOURCES":
+            raise ConfigurationError(
+                f"{name}: expected JSON; correct it, or set {name}__DIGITS__URL and the like one "
+                "by one, and start again"
+            ) from None
         raise ConfigurationError(
             f'{name}: expected JSON such as {{"digits": "/data"}}, found '
             f"{os.environ.get(name)!r}; correct it, or set {name}__DIGITS=/data, and start again"

@@ -6,7 +6,7 @@ training process imports it.
 
 import keyword
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -25,6 +25,8 @@ from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Ranges
+from overnight.models.sources.access import SourceAccess
+from overnight.models.sources.streaming import Rejected
 from overnight.store.encoding import network_inputs
 from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
@@ -38,6 +40,27 @@ class Delivery:
 
     name: str
     files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class StreamedDelivery:
+    """A new arrival whose rows are read, some at a time, while they are landed.
+
+    Attributes:
+        name: the permanent name of the arrival.
+        what: what the rows come from, for people and as the name of their pieces.
+        batches: reads the rows in the source's columns with `digest`; invalid ones are handed over.
+        is_file: whether `what` is one file of several: one that is broken is refused by its name,
+            and the next one follows. Of anything else nothing is landed until it is mended.
+        size_bytes: of the file, and `sha256` the digest of it.
+    """
+
+    name: str
+    what: str
+    batches: Callable[[Rejected], Iterator[pa.RecordBatch]]
+    is_file: bool = False
+    size_bytes: int = 0
+    sha256: Callable[[], str] = str
 
 
 @dataclass(frozen=True)
@@ -55,8 +78,15 @@ class Reading:
 class Source(Protocol):
     """The source of a model's data."""
 
-    def deliver(self, delivered: Collection[str]) -> Delivery | None:
-        """The next arrival that is not among `delivered`, or None when there is none now."""
+    def deliver(self, delivered: Collection[str]) -> Delivery | StreamedDelivery | None:
+        """The next arrival that is not among `delivered`, or None when there is none now.
+
+        One that may be large is streamed; it is asked for again in the process that reads it.
+
+        Raises:
+            SourceUnavailable: the source is away.
+            UnusableSource: it answers, but not as declared.
+        """
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
         """Parse the files of an arrival, in any format that this source supports.
@@ -74,10 +104,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Places:
-    """Folders of a source: `folder` with data, if the operator set one; `cache` for downloads."""
+    """Where a source finds its data, as the operator set it.
+
+    `folder` has data, if one is set; `cache` is for downloads; `access` has addresses and
+    credentials.
+    """
 
     folder: Path | None
     cache: Path
+    access: SourceAccess = field(default_factory=SourceAccess)
 
 
 class TrainingSettings(Value):

@@ -2,7 +2,8 @@
 
 overnight.store.errors.OvernightError
 ├── UnknownModel            not in the catalogue
-└── SourceUnavailable       no place has the data: try again, or name a folder
+├── SourceUnavailable       no place has the data: try again, or name a folder
+└── UnusableSource          a source answers, but not as declared: mend it or the declaration
 """
 
 from collections.abc import Sequence
@@ -35,3 +36,23 @@ class SourceUnavailable(OvernightError):
 
     def __init__(self, what: str, tried: Sequence[str], remedy: str) -> None:
         super().__init__(f"{what} was not found; tried {'; '.join(tried)}. To continue, {remedy}")
+
+
+class UnusableSource(OvernightError):
+    """A source answers, but its rows cannot be taken; nothing was landed.
+
+    Credentials that are refused are of this kind: trying again may lock an account.
+    """
+
+    def __init__(self, what: str, *, expected: str, found: str, remedy: str) -> None:
+        super().__init__(f"{what}: expected {expected}, found {found}. To continue, {remedy}")
+
+
+def as_reported(kind: str, message: str) -> OvernightError | None:
+    """An error of a source that another process raised, or None for other kinds."""
+    for known in (SourceUnavailable, UnusableSource):
+        if kind == known.__name__:
+            error = known.__new__(known)
+            OvernightError.__init__(error, message)
+            return error
+    return None

@@ -15,6 +15,7 @@ from overnight.models.definition import (
     Places,
     Reading,
     Source,
+    StreamedDelivery,
     TrainingSettings,
 )
 from overnight.models.examples import Array, Examples, Outputs
@@ -48,8 +49,12 @@ from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.slices import slices_by
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Choice, Range
+from overnight.models.sources.csv_dialect import Csv
 from overnight.models.sources.csv_folder import CsvFolder
+from overnight.models.sources.files import Files
+from overnight.models.sources.holdout_share import HoldoutShare
 from overnight.models.sources.picture_folders import PictureFolders
+from overnight.models.sources.row_formats import JsonLines, Parquet
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.manifest import Measurement
@@ -65,13 +70,17 @@ __all__ = [
     "Choice",
     "Classification",
     "Column",
+    "Csv",
     "CsvFolder",
     "DailySeries",
     "DataGates",
     "Delivery",
     "Examples",
+    "Files",
     "Forecast",
     "Gate",
+    "HoldoutShare",
+    "JsonLines",
     "Learner",
     "MaximumGap",
     "MaximumRegression",
@@ -82,6 +91,7 @@ __all__ = [
     "ModelDefinition",
     "MovingHoldout",
     "Outputs",
+    "Parquet",
     "Picture",
     "PictureFolders",
     "Places",
@@ -95,6 +105,7 @@ __all__ = [
     "SameSpread",
     "Schema",
     "Source",
+    "StreamedDelivery",
     "Table",
     "TensorSpec",
     "TextEncoding",

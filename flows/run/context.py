@@ -14,6 +14,7 @@ from overnight.infra import connections, identities
 from overnight.infra.settings import Settings, load
 from overnight.models.definition import ModelDefinition, Places, Source, TrainingSettings
 from overnight.models.examples import Examples
+from overnight.models.sources.access import SourceAccess
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import ConfigurationError
@@ -172,9 +173,14 @@ class ModelContext:
 
     @property
     def _places(self) -> Places:
+        # Names of variables have no hyphens.
+        names = (self.model, self.model.replace("-", "_"))
+        folders, sources = self.settings.source_folders, self.settings.sources
+        reached = next((sources[name] for name in names if name in sources), None)
         return Places(
-            folder=self.settings.source_folders.get(self.model),
+            folder=next((folders[name] for name in names if name in folders), None),
             cache=self.settings.home / "sources" / self.model,
+            access=SourceAccess(**reached.revealed()) if reached else SourceAccess(),
         )
 
     def reader(self) -> ReaderProcess:

@@ -9,6 +9,7 @@ from overnight.flows.errors import UnknownArrival
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.step import step
+from overnight.models.errors import SourceUnavailable, UnusableSource
 from overnight.store.datasets import arrival_reviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
@@ -60,6 +61,22 @@ def _learned(context: ModelContext) -> Schema | None:
     """What the champion has learned; None without a champion or anything that is learned."""
     champion = context.registry.champion_version() if context.definition.learned else None
     return context.registry.manifest(champion).tensors if champion else None
+
+
+def ingest_what_there_is(context: ModelContext, *, take_next: bool) -> Ingested:
+    """As `ingest`; without the source's next arrival where the source fails.
+
+    A run without a source must not cost what else the run does: files that wait are ingested, and
+    changed code is trained. `source_failure` of the outcome says what happened.
+
+    Raises:
+        SourceUnavailable, UnusableSource: the source has the holdout, which was never kept.
+    """
+    try:
+        return ingest(context, take_next=take_next)
+    except (SourceUnavailable, UnusableSource) as error:
+        get_run_logger().warning("%s", error)
+        return replace(ingest(context, take_next=False), source_failure=str(error))
 
 
 @step

@@ -29,11 +29,15 @@ Outcome = Literal[
     "Challenging",
     "Stopped",
     "Unconfirmed",
+    "SourceFailed",
     "Reproduced",
     "Differs",
     "Tuned",
     "Kept",
 ]
+
+
+_NOTHING_DONE = {"UpToDate", "NothingNew"}
 
 
 def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: str) -> State:
@@ -43,6 +47,10 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
     if report.ingested is not None and (notices := report.ingested.notices):
         more = f" and {len(notices) - 1} more" if len(notices) > 1 else ""
         message = f"{message}; {notices[0]}{more}"
+    if report.ingested is not None and (failure := report.ingested.source_failure):
+        message = f"{message}; the source gave nothing: {failure}"
+        # The run did all else; but nobody would look into a green one that had nothing to do.
+        outcome = "SourceFailed" if outcome in _NOTHING_DONE else outcome
     links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)
@@ -59,8 +67,8 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
     create_markdown_artifact(
         markdown=card(), key=f"{report.model}-{flow_run.flow_name}", description=message[:200]
     )
-    # No replica confirmed or refused in time: somebody has to look, so this one is red.
-    if outcome == "Unconfirmed":
+    # No replica confirmed or refused in time, or no row came: somebody has to look, so it is red.
+    if outcome in {"Unconfirmed", "SourceFailed"}:
         return Failed(name=outcome, message=message)
     return Completed(name=outcome, message=message)
 

@@ -1,18 +1,17 @@
 """The first line of a CSV file: its column names, or what the file is instead of a CSV.
 
-A CSV is UTF-8 with commas, plain or in gzip. Files of other programs are refused by what they are,
-because a parser's own message about them names something else.
+Files of other programs are refused by what they are, because a parser's own message about them
+names something else.
 """
 
 import csv
-import gzip
 import io
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from overnight.models.sources.csv_dialect import COMMAS, SEPARATORS, Csv
+from overnight.models.sources.packing import unpacked, unpacking_errors
 from overnight.store.errors import BadFile
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -29,7 +28,6 @@ _SIGNATURES = (
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 )
-_SEPARATORS = ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"))
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Header:
     file: str
     names: tuple[str, ...]
     padded: bool = False
+    separator: str = ","
 
     def require(self, columns: Sequence[str]) -> None:
         """Check that each of these columns is there once; any others may be there, too.
@@ -57,11 +56,14 @@ class Header:
 
     def _separator(self, columns: Sequence[str]) -> str:
         """What separates the columns, if it is something else than commas."""
-        text = ",".join(self.names)
-        for separator, what in _SEPARATORS:
+        text = self.separator.join(self.names)
+        for separator, what in SEPARATORS.items():
+            if separator == self.separator:
+                continue
             names = [name.strip().strip('"') for name in text.split(separator)]
             if len(names) > 1 and not set(columns).isdisjoint(names):
-                return f"columns separated by {what} instead of commas"
+                expected = SEPARATORS.get(self.separator, repr(self.separator))
+                return f"columns separated by {what} instead of {expected}"
         return ""
 
 
@@ -73,33 +75,19 @@ def read_header(name: str, file: BinaryIO, most_bytes: int) -> Header:
     """
     place = file.tell()
     try:
-        with gzip_errors(name):
+        with unpacking_errors(name):
             return parse_header(name, unpacked(name, file).readline(most_bytes))
     finally:
         file.seek(place)
 
 
-def unpacked(name: str, file: BinaryIO) -> BinaryIO:
-    """The bytes of a file, unpacked when they begin as gzip does or the name says so."""
-    place = file.tell()
-    is_gzip = file.read(len(_GZIP)) == _GZIP
-    file.seek(place)
-    if is_gzip or name.lower().endswith(".gz"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=file))
-    return file
+def parse_header(
+    name: str, line: bytes, dialect: Csv = COMMAS, columns: Sequence[str] = ()
+) -> Header:
+    """The column names in the first line of a file, in UTF-8.
 
-
-@contextmanager
-def gzip_errors(name: str) -> Iterator[None]:
-    """Raise what reading an `unpacked` file raises as BadFile."""
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadFile(name, expected="a gzip file", found=f"{error}"[:200]) from None
-
-
-def parse_header(name: str, line: bytes) -> Header:
-    """The column names in the first line of a file.
+    Where the dialect leaves the separator open, it is the first under which the line has these
+    `columns`, or a comma if there is none.
 
     Raises:
         BadFile: it names no columns; says which format or encoding the file has instead.
@@ -107,15 +95,33 @@ def parse_header(name: str, line: bytes) -> Header:
     expected = "a CSV in UTF-8 that begins with a line of column names"
     if other := _other_format(line):
         raise BadFile(name, expected=expected, found=other)
+    tried = [dialect.separator] if dialect.separator else list(SEPARATORS)
+    headers = []
     try:
         text = line.removeprefix(_BYTE_ORDER_MARK).decode()
-        cells = next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
+        for separator in filter(None, tried):
+            headers.append(_cells(name, text, separator, dialect))
+            if columns and set(columns) <= set(headers[-1].names):
+                return headers[-1]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadFile(name, expected=expected, found=f"{error}"[:200]) from None
-    names = tuple(cell.strip() for cell in cells)
-    if not any(names):
+    if not any(headers[0].names):
         raise BadFile(name, expected=expected, found="an empty line" if line else "no line")
-    return Header(name, names, padded=names != tuple(cells))
+    return headers[0]
+
+
+def _cells(name: str, text: str, separator: str, dialect: Csv) -> Header:
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        quotechar=dialect.quote or None,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        strict=True,
+    )
+    cells = next(reader, [])
+    names = tuple(cell.strip() for cell in cells)
+    renamed = tuple(dialect.rename.get(each, each) for each in names)
+    return Header(name, renamed, padded=names != tuple(cells), separator=separator)
 
 
 def _other_format(line: bytes) -> str:

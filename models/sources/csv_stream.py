@@ -6,36 +6,29 @@ a column of text, and invalid in a column of numbers.
 """
 
 import io
+import json
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from overnight.models.sources.csv_header import (
-    Header,
-    gzip_errors,
-    parse_header,
-    read_header,
-    unpacked,
-)
+from overnight.models.sources import line_blocks
+from overnight.models.sources.csv_dialect import COMMAS, Csv
+from overnight.models.sources.csv_header import Header, parse_header, read_header
+from overnight.models.sources.declared_rows import missing
+from overnight.models.sources.encodings import as_utf8, decoding_errors
+from overnight.models.sources.line_blocks import BLOCK_BYTES
+from overnight.models.sources.packing import unpacked, unpacking_errors
 from overnight.models.sources.streaming import BadLine, Rejected
 from overnight.store.errors import BadFile, BadLines
 
-BLOCK_BYTES = 2 << 20
-MOST_REJECTED = 1_000
-MOST_REJECTED_BYTES = 16_000_000
-# Arrow parses without the GIL, so that one core parses while the other writes.
-_AHEAD = 2
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\S+): (.*)"
 )
-# A line end, or a quoted value, which may have some; a quote elsewhere in a value is a character.
-_ROW_ENDS = re.compile(rb'(?:\A|(?<=[,\n]))"(?:[^"]|"")*+"(?=[,\r\n]|\Z)|\n')
 _KINDS = {
     "uint8": "a whole number from 0 to 255",
     "int32": "a whole number",
@@ -43,8 +36,9 @@ _KINDS = {
     "float": "a number",
     "double": "a number",
     "string": "text in UTF-8",
+    "bool": "true or false",
+    "date32[day]": "a date such as 2026-11-22",
 }
-_Read = Callable[[bytes], pa.Table]
 # Says what is wrong with some rows, or nothing; it is asked again of fewer rows until one is left.
 Check = Callable[[pa.Table], str]
 
@@ -67,8 +61,9 @@ def read_lines(
     check: Check | None = None,
     block_bytes: int = BLOCK_BYTES,
     most_bytes: int | None = None,
+    dialect: Csv = COMMAS,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a CSV file with a header, or of a gzip of one, in the declared columns.
+    """The rows of a CSV file with a header, plain or packed, in the declared columns.
 
     Other columns are ignored. A line is rejected that has another number of values than the header,
     a value of another type, no value where a column is declared not nullable, or of which `check`
@@ -79,15 +74,18 @@ def read_lines(
             be unpacked or has more than `most_bytes`, or no line or more than `MOST_REJECTED` lines
             will not do.
     """
-    n, limited = 0, _Limited(name, rejected)
-    with gzip_errors(name):
-        lines = unpacked(name, file)
-        read = _reading(parse_header(name, lines.readline(block_bytes)), columns, check)
-        for number, block, parsed in _parsed(_blocks(name, lines, block_bytes, most_bytes), read):
+    n, limited = 0, line_blocks.Limited(name, rejected)
+    with unpacking_errors(name), decoding_errors(name, dialect):
+        lines = as_utf8(unpacked(name, file, dialect.packed), dialect)
+        header = parse_header(name, lines.readline(block_bytes), dialect, columns.names)
+        read = _reading(header, columns, check, dialect)
+        middle = partial(_middle, dialect.row_ends(header.separator))
+        blocks = line_blocks.blocks(name, lines, block_bytes, most_bytes, quote=dialect.quote_byte)
+        for number, block, parsed in line_blocks.parse_ahead(blocks, read, number=2):
             try:
                 tables: Iterator[pa.Table] = iter([parsed.result()])
             except pa.ArrowInvalid:
-                tables = _salvaged(block, number, read, limited)
+                tables = line_blocks.salvage(block, number, read, limited, middle)
             for table in tables:
                 n += table.num_rows
                 yield from table.to_batches()
@@ -119,20 +117,9 @@ def as_rejection(name: str, bad: list[BadLine]) -> tuple[BadLines, ...]:
     return (BadLines(name, [str(line) for line in bad], text=text),)
 
 
-def _parsed(blocks: Iterator[bytes], read: _Read) -> Iterator[tuple[int, bytes, Future[pa.Table]]]:
-    """Each block with the number of its first line, parsed ahead by a pool of threads."""
-    number, ahead = 2, deque[tuple[int, bytes, Future[pa.Table]]]()
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        for block in blocks:
-            ahead.append((number, block, pool.submit(read, block)))
-            number += block.count(b"\n")
-            if len(ahead) > _AHEAD:
-                yield ahead.popleft()
-        while ahead:
-            yield ahead.popleft()
-
-
-def _reading(header: Header, columns: pa.Schema, check: Check | None) -> _Read:
+def _reading(
+    header: Header, columns: pa.Schema, check: Check | None, dialect: Csv
+) -> line_blocks.Read:
     """A parser of blocks of whole lines; it raises ArrowInvalid when a line is invalid."""
     header.require(columns.names)
     # Arrow finds columns by name: those that are not needed may have none, or the same.
@@ -142,13 +129,17 @@ def _reading(header: Header, columns: pa.Schema, check: Check | None) -> _Read:
     ]
     # What stands under a comma at the end of the header belongs to another column.
     unnamed = [names[place] for place, name in enumerate(header.names) if place and not name]
+    lists = [field for field in columns if pa.types.is_list(field.type)]
     types = {field.name: field.type for field in columns} | dict.fromkeys(unnamed, pa.string())
+    types |= {field.name: pa.string() for field in lists}
     convert = csv.ConvertOptions(
         column_types=types,
         include_columns=list(types),
-        null_values=[""],
+        null_values=dialect.null_values,
         strings_can_be_null=True,
+        decimal_point=dialect.decimal,
     )
+    parse = csv.ParseOptions(delimiter=header.separator, quote_char=dialect.quote or False)
 
     def read(block: bytes) -> pa.Table:
         if b"\0" in block:
@@ -156,7 +147,7 @@ def _reading(header: Header, columns: pa.Schema, check: Check | None) -> _Read:
         # Larger than the block: Arrow must not split it, or its line numbers would begin anew.
         options = csv.ReadOptions(column_names=names, use_threads=False, block_size=len(block) + 1)
         try:
-            table = csv.read_csv(pa.BufferReader(block), options, convert_options=convert)
+            table = csv.read_csv(pa.BufferReader(block), options, parse, convert)
         except pa.ArrowInvalid as error:
             raise pa.ArrowInvalid(_reason(error, header.names)) from None
         if any(table.column(name).null_count < table.num_rows for name in unnamed):
@@ -164,7 +155,10 @@ def _reading(header: Header, columns: pa.Schema, check: Check | None) -> _Read:
         table = table.select(columns.names).combine_chunks()
         if header.padded:
             table = _trimmed(table)
-        if problem := _missing(table, columns) or (check(table) if check else ""):
+        for field in lists:
+            place = table.schema.get_field_index(field.name)
+            table = table.set_column(place, field, _lists(table.column(place), field))
+        if problem := missing(table, columns) or (check(table) if check else ""):
             raise pa.ArrowInvalid(problem)
         return pa.Table.from_arrays(table.columns, schema=columns)
 
@@ -181,87 +175,28 @@ def _trimmed(table: pa.Table) -> pa.Table:
     return table
 
 
-def _missing(table: pa.Table, columns: pa.Schema) -> str:
-    """The first column that may miss no value and does."""
-    for field in columns:
-        values = table.column(field.name)
-        if field.nullable:
-            continue
-        if values.null_count:
-            return f"{field.name}: no value"
-        if pa.types.is_floating(field.type) and pc.any(pc.is_nan(values)).as_py():
-            return f"{field.name}: not a number"
-    return ""
+def _lists(cells: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    """Cells such as `[1, 2]` as lists."""
+    values = []
+    for cell in cells.to_pylist():
+        try:
+            value = None if cell is None else json.loads(cell)
+            values.append(pa.array([value], field.type)[0])
+        except (ValueError, pa.ArrowException):
+            raise pa.ArrowInvalid(
+                f"{field.name}: {cell[:100]!r}, expected a list such as [1, 2]"
+            ) from None
+    return pa.array([value.as_py() for value in values], field.type)
 
 
-def _blocks(name: str, lines: BinaryIO, size: int, most_bytes: int | None) -> Iterator[bytes]:
-    """The rest of a file in blocks of whole rows, of about `size` bytes.
-
-    A quote that does not close within a second block is taken for a stray one.
-    """
-    read_bytes = 0
-    while block := lines.read(size):
-        if not block.endswith(b"\n"):
-            block += _line(name, lines, size)
-        while (
-            block.count(b'"') % 2 and len(block) < 2 * size and (more := _line(name, lines, size))
-        ):
-            block += more
-        read_bytes += len(block)
-        if most_bytes is not None and read_bytes > most_bytes:
-            raise BadFile(
-                name, expected=f"at most {most_bytes:,} bytes when unpacked", found="more"
-            )
-        yield block
-
-
-def _line(name: str, lines: BinaryIO, size: int) -> bytes:
-    line = lines.readline(size)
-    if len(line) == size and not line.endswith(b"\n"):
-        raise BadFile(name, expected=f"lines shorter than {size:,} bytes", found="a longer one")
-    return line
-
-
-def _salvaged(block: bytes, number: int, read: _Read, rejected: Rejected) -> Iterator[pa.Table]:
-    """All valid rows of a block, by bisection: a bad row costs little more than its block."""
-    if not block.strip():
-        return
-    try:
-        yield read(block)
-    except pa.ArrowInvalid as error:
-        if (middle := _middle(block)) is None:
-            rejected(BadLine(number, str(error), block))
-            return
-        yield from _salvaged(block[:middle], number, read, rejected)
-        after = number + block.count(b"\n", 0, middle)
-        yield from _salvaged(block[middle:], after, read, rejected)
-
-
-def _middle(block: bytes) -> int | None:
+def _middle(row_ends: re.Pattern[bytes], block: bytes) -> int | None:
     """Where the row in the middle of some rows ends; None for a single row.
 
     A line end within a quoted value ends no row: half of an invalid row must not pass for a row.
     """
-    ends = (match.end() for match in _ROW_ENDS.finditer(block) if match[0] == b"\n")
+    ends = (match.end() for match in row_ends.finditer(block) if match[0] == b"\n")
     cuts = [end for end in ends if end < len(block)]
     return min(cuts, key=lambda cut: abs(cut - len(block) // 2)) if cuts else None
-
-
-class _Limited:
-    """Pass bad lines on while they are few; more mean that the whole file is of another kind."""
-
-    def __init__(self, name: str, rejected: Rejected) -> None:
-        self.first: BadLine | None = None
-        self._name, self._rejected = name, rejected
-        self._lines = self._bytes = 0
-
-    def __call__(self, line: BadLine) -> None:
-        self.first = self.first or line
-        self._lines, self._bytes = self._lines + 1, self._bytes + len(line.text)
-        if self._lines > MOST_REJECTED or self._bytes > MOST_REJECTED_BYTES:
-            expected = f"at most {MOST_REJECTED:,} bad lines"
-            raise BadFile(self._name, expected=expected, found=f"more; {self.first}")
-        self._rejected(line)
 
 
 def _reason(error: Exception, names: tuple[str, ...]) -> str:

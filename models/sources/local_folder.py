@@ -6,6 +6,7 @@ such files. A file is at rest when it has not changed for `REST_SECONDS`, or sta
 long while it is watched; one that is still being written is never read in part.
 """
 
+import hashlib
 import os
 import stat
 import time
@@ -13,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from overnight.store.errors import BadFile
 from overnight.store.local_files import open_regular
 
 # Programs that copy write more often than this.
 REST_SECONDS = 2.0
+_BLOCK_BYTES = 1 << 20
 _KINDS = {
     stat.S_IFLNK: "a link, which is not followed",
     stat.S_IFIFO: "a named pipe",
@@ -38,6 +40,44 @@ class LeftAlone:
         return f"{self.name} is left alone: it is {self.why}"
 
 
+class NotAtRest(BadFile):
+    """A file that is being written, or was replaced; it is read when it is whole."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            name,
+            expected=f"a file that stays the same for {REST_SECONDS:g} seconds",
+            found="that it is being written; try again when it is whole",
+        )
+
+
+class SourceFile(Protocol):
+    """A file of a source as it was when it was listed; `name` is its path from the folder."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+
+    def read(self) -> bytes:
+        """Its bytes, all of one state."""
+
+    def open(self) -> BinaryIO:
+        """The file, from its beginning and seekable."""
+
+    def check(self, file: BinaryIO) -> None:
+        """Raise `NotAtRest` unless an open file is in the state that was listed."""
+
+    def digest(self) -> str:
+        """The sha256 of its bytes."""
+
+
 @dataclass(frozen=True)
 class FolderFile:
     """A regular file as it was when it was looked at; `name` is its path from the folder."""
@@ -47,6 +87,10 @@ class FolderFile:
     size_bytes: int
     mtime_ns: int
     inode: int
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
 
     def read(self) -> bytes:
         """Its bytes, all of one state.
@@ -79,18 +123,21 @@ class FolderFile:
             raise
         return file
 
-    def check(self, file: BufferedReader) -> None:
+    def digest(self) -> str:
+        """The sha256 of its bytes; raises as `read`."""
+        with self.open() as file:
+            sha256 = sha256_of(file)
+            self.check(file)
+        return sha256
+
+    def check(self, file: BinaryIO) -> None:
         """Raise unless an open file is in the state that was seen."""
         if _seen(self.path, self.name, os.fstat(file.fileno())) != self:
             raise self.changed()
 
-    def changed(self) -> BadFile:
+    def changed(self) -> NotAtRest:
         """The error about a file that does not rest."""
-        return BadFile(
-            self.name,
-            expected=f"a file that stays the same for {REST_SECONDS:g} seconds",
-            found="that it is being written; try again when it is whole",
-        )
+        return NotAtRest(self.name)
 
 
 @dataclass(frozen=True)
@@ -105,7 +152,7 @@ class FolderListing:
 class FolderSource(Protocol):
     """The optional interface of sources whose arrivals are files of a folder, one in each."""
 
-    def arrival_files(self) -> Mapping[str, FolderFile]:
+    def arrival_files(self) -> Mapping[str, SourceFile]:
         """The file of each arrival by the arrival's name, whether it was delivered or not."""
 
     def holdout_file(self) -> str:
@@ -159,6 +206,14 @@ def still_written(
     if young:
         wait(REST_SECONDS)
     return {file for file in young if not _is_same(file)}
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """The sha256 of the rest of a file."""
+    sha256 = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        sha256.update(block)
+    return sha256.hexdigest()
 
 
 def _is_same(file: FolderFile) -> bool:

@@ -16,13 +16,19 @@ _BATCH_ROWS = 65_536
 
 
 class ParquetReader:
-    """One file in memory, of at most `most_rows` rows that take at most `most_bytes` of memory.
+    """One file, in memory or open, of at most `most_rows` rows that take `most_bytes` of memory.
 
     A text or other value of variable length may have `value_bytes`.
     """
 
     def __init__(
-        self, file: str, body: bytes, *, most_rows: int, most_bytes: int, value_bytes: int = 1_000
+        self,
+        file: str,
+        body: "bytes | pa.NativeFile",
+        *,
+        most_rows: int,
+        most_bytes: int,
+        value_bytes: int = 1_000,
     ) -> None:
         """Open a file.
 
@@ -32,7 +38,7 @@ class ParquetReader:
         self._file, self._body = file, body
         self._most_bytes, self._value_bytes = most_bytes, value_bytes
         try:
-            self._metadata = pq.read_metadata(pa.BufferReader(body))
+            self._metadata = pq.read_metadata(self._opened())
             self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
         except (pa.ArrowException, OSError) as error:
             raise BadFile(file, expected="a Parquet file", found=f"{error}"[:200]) from None
@@ -56,7 +62,7 @@ class ParquetReader:
         texts = self._texts(columns)
         try:
             with pq.ParquetFile(
-                pa.BufferReader(self._body), metadata=self._metadata, read_dictionary=texts
+                self._opened(), metadata=self._metadata, read_dictionary=texts
             ) as parquet:
                 size_bytes = 0
                 for batch in parquet.iter_batches(rows, columns=list(columns), use_threads=False):
@@ -69,6 +75,9 @@ class ParquetReader:
         except (pa.ArrowException, OSError) as error:
             expected = "a whole Parquet file"
             raise BadFile(self._file, expected=expected, found=f"{error}"[:200]) from None
+
+    def _opened(self) -> pa.NativeFile:
+        return pa.BufferReader(self._body) if isinstance(self._body, bytes) else self._body
 
     def _check_counts(self, columns: Sequence[str], values_per_row: int) -> None:
         for group in map(self._metadata.row_group, range(self._metadata.num_row_groups)):
@@ -92,15 +101,23 @@ class ParquetReader:
         """A batch without dictionaries, unless a value of one is too long."""
         for place, name in enumerate(batch.schema.names):
             values = batch.column(place)
-            parts = values.flatten() if pa.types.is_struct(values.type) else [values]
+            nested = pa.types.is_struct(values.type) or pa.types.is_list(values.type)
+            parts = _leaves(values) if nested else [values]
             for part in filter(lambda part: pa.types.is_dictionary(part.type), parts):
                 longest = _longest(part.dictionary)
                 if longest > self._value_bytes:
                     expected = f"values of {name} of at most {self._value_bytes:,} bytes"
                     raise BadFile(self._file, expected=expected, found=f"{longest:,}")
-            if pa.types.is_dictionary(values.type):
+            if pa.types.is_list(values.type) and pa.types.is_dictionary(values.type.value_type):
+                plain = pa.list_(values.type.value_type.value_type)
+                batch = batch.set_column(place, name, values.cast(plain))
+            elif pa.types.is_dictionary(values.type):
                 batch = batch.set_column(place, name, values.dictionary_decode())
         return batch
+
+
+def _leaves(values: pa.Array) -> list[pa.Array]:
+    return values.flatten() if pa.types.is_struct(values.type) else [values.values]
 
 
 def _longest(values: pa.Array) -> int:

@@ -23,6 +23,10 @@ class BadLine:
 Rejected = Callable[[BadLine], None]
 
 
+def ignore_rejected(_line: BadLine) -> None:
+    """For rows that somebody else reads again and reports."""
+
+
 @runtime_checkable
 class Streaming(Protocol):
     """A source that reads some files in batches of bounded size."""

@@ -51,6 +51,7 @@ class Converted(Value):
 
     Pieces have the columns of the source. `rejected` describes the first of the invalid lines,
     and the file `rejected_file` holds all of them; it is empty when every line was valid.
+    `refused` says why there are no pieces, of a file that stays where it is.
     """
 
     file: str
@@ -60,6 +61,8 @@ class Converted(Value):
     rejected_lines: int = 0
     rejected: tuple[str, ...] = ()
     rejected_file: str = ""
+    size_bytes: int = 0
+    refused: str = ""
 
 
 class Arrival(Value):

@@ -22,6 +22,7 @@ class Ingested:
     `findings` say why an arrival was refused, or why none of its rows was new. `kept_out` counts
     rows of the holdout. `skipped` arrivals were ingested or refused before under the same name.
     `notices` name what was left alone in the landing and the source's folder, and why.
+    `source_failure` says why the source gave nothing, and what to do.
     """
 
     arrivals: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Ingested:
     findings: tuple[Finding, ...] = ()
     skipped: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    source_failure: str = ""
 
 
 def check_columns_of(

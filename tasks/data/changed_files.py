@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from overnight.models.sources.local_folder import FolderFile, FolderSource
+from overnight.models.sources.local_folder import FolderSource, SourceFile
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.landing import Arrival
 from overnight.store.errors import BadFile
-from overnight.store.objects.digests import digest
 from overnight.tasks.data.land import arrival_name
 
 # Where a commit keeps what an arrival was; folders of pictures are too many files for a commit.
@@ -22,9 +21,11 @@ _MOST_FILES = 8
 
 def delivered(arrival: Arrival) -> dict[str, str]:
     """What the commit of an arrival remembers of it."""
-    if len(arrival.files) > _MOST_FILES:
+    if arrival.converted is None and len(arrival.files) > _MOST_FILES:
         return {}
     files = {name: (file.size_bytes, file.sha256) for name, file in arrival.files.items()}
+    if (converted := arrival.converted) is not None:
+        files = {converted.file: (converted.size_bytes, converted.sha256)}
     return {KEY: json.dumps({"at": arrival.delivered_at.isoformat(), "files": files})}
 
 
@@ -38,12 +39,12 @@ def changed_files(source: FolderSource, rows: Dataset, *, model: str) -> Iterato
         yield (
             f"{file.name} changed after it was ingested as {name} ({size_bytes:,} bytes then, "
             f"{file.size_bytes:,} now), and is not read again: `overnight ingest {model} "
-            f"{file.path}` adds its new rows, and `overnight exclude {model} {name}` leaves out "
+            f"{file.place}` adds its new rows, and `overnight exclude {model} {name}` leaves out "
             "those that were wrong"
         )
 
 
-def _changed_from(file: FolderFile, commit: Mapping[str, str]) -> int | None:
+def _changed_from(file: SourceFile, commit: Mapping[str, str]) -> int | None:
     """The size of a file when it was ingested, if it is another one now."""
     if KEY not in commit:
         return None
@@ -61,15 +62,15 @@ def _changed_from(file: FolderFile, commit: Mapping[str, str]) -> int | None:
     return int(size_bytes)
 
 
-def _landed_since(file: FolderFile, commits: Mapping[str, Mapping[str, str]]) -> bool:
+def _landed_since(file: SourceFile, commits: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether somebody ingested the file by hand, as it is now."""
     sha256 = _digest(file)
     return sha256 is None or arrival_name({file.name: sha256}) in commits
 
 
-def _digest(file: FolderFile) -> str | None:
+def _digest(file: SourceFile) -> str | None:
     """None for a file that is being written: the next run compares it."""
     try:
-        return digest(file.read())
+        return file.digest()
     except BadFile:
         return None

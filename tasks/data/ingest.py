@@ -1,13 +1,15 @@
 """Ingests landed arrivals into the dataset, each exactly once."""
 
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.models.definition import Source
+from overnight.models.definition import Delivery, Source, StreamedDelivery
 from overnight.models.sources.local_folder import FolderSource
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
@@ -21,8 +23,9 @@ from overnight.tasks.data.categories import Categories
 from overnight.tasks.data.changed_files import changed_files
 from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.ingest_arrival import ArrivalIngest
+from overnight.tasks.data.land import land_written
 from overnight.tasks.data.learned_arrivals import open_reviews
-from overnight.tasks.data.read_arrival import ArrivalReader, ReadHere
+from overnight.tasks.data.read_arrival import ArrivalReader, DeliverRequest, ReadHere
 
 HOLDOUT = "holdout"
 UNDECLARED = DataGates()
@@ -71,8 +74,9 @@ def ingest(
     arrivals: Sequence[Arrival] = listing.arrivals
     # Read after the listing: an arrival committed in between counts as ingested.
     ingested = rows.arrival_names()
+    reader = reader or ReadHere(source, gates)
     if not arrivals and take_next:
-        arrivals = _land_next(source, landing, rows, ingested)
+        arrivals = _land_next(source, landing, rows, ingested, reader)
     outcomes: list[Ingested] = []
     if arrivals:
         reviews = ArrivalReviews(bucket, model)
@@ -81,7 +85,7 @@ def ingest(
             landing,
             rows,
             holdout,
-            reader or ReadHere(source, gates),
+            reader,
             gates,
             reusable=_reusable_arrivals(landing, rows, excluded),
             excluded=excluded,
@@ -124,7 +128,11 @@ def _keep_holdout(source: Source, holdout: Dataset, check: CheckHoldout) -> tupl
 
 
 def _land_next(
-    source: Source, landing: Landing, rows: Dataset, ingested: Collection[str]
+    source: Source,
+    landing: Landing,
+    rows: Dataset,
+    ingested: Collection[str],
+    reader: ArrivalReader,
 ) -> list[Arrival]:
     """Land the source's next arrival.
 
@@ -138,12 +146,28 @@ def _land_next(
     landed: list[Arrival] = []
     while (delivery := source.deliver(delivered)) is not None:
         # Landed first and ingested like any other, so that a killed run finds it again.
-        now = datetime.now(UTC)
-        landed.append(landing.land(delivery.name, delivery.files, by="the source", at=now))
-        if delivery.name not in refused:
+        landed.append(_land(landing, delivery, delivered, reader))
+        if landed[-1].name not in refused:
             break
-        delivered.add(delivery.name)
+        delivered |= {delivery.name, landed[-1].name}
     return landed
+
+
+def _land(
+    landing: Landing,
+    delivery: Delivery | StreamedDelivery,
+    delivered: Collection[str],
+    reader: ArrivalReader,
+) -> Arrival:
+    """Land what the source delivers; rows that are streamed go over the disk, and not by memory."""
+    by, now = "the source", datetime.now(UTC)
+    if isinstance(delivery, Delivery):
+        return landing.land(delivery.name, delivery.files, by=by, at=now)
+    with tempfile.TemporaryDirectory(prefix="overnight-deliver-") as name:
+        folder = Path(name)
+        request = DeliverRequest(delivered=tuple(sorted(delivered)), folder=folder)
+        outcome = reader.deliver(delivery, request)
+        return land_written(landing, outcome.name, outcome.converted, folder, by=by, at=now)
 
 
 def _set_aside(each: ArrivalIngest, reviews: ArrivalReviews, arrival: Arrival) -> list[Ingested]:

@@ -83,6 +83,8 @@ class ArrivalIngest:
 
     def ingest(self, arrival: Arrival) -> Ingested | None:
         """Add an arrival to the dataset; None if a concurrent ingest did so."""
+        if arrival.converted is not None and arrival.converted.refused:
+            return self._refuse_unconverted(arrival, arrival.converted)
         with tempfile.TemporaryDirectory(prefix="overnight-ingest-") as name:
             folder = Path(name)
             files, damaged = self._copy(arrival, folder)
@@ -101,6 +103,17 @@ class ArrivalIngest:
             if outcome.failures:
                 return self._refuse_read(reading, outcome.failures)
             return self._add(reading, request.rows_file, folder)
+
+    def _refuse_unconverted(self, arrival: Arrival, converted: Converted) -> Ingested | None:
+        """Refuse a file that could not be converted, and stays where it is."""
+        finding = Finding(
+            gate="readable",
+            metric="files",
+            slice=arrival.name,
+            passed=False,
+            message=f"{converted.file}: {converted.refused}",
+        )
+        return self.refuse(arrival, (finding,), lambda file: self.landing.read_file(arrival, file))
 
     def refuse(
         self,
@@ -296,7 +309,9 @@ def _digests(holdout: Dataset) -> Digests:
 
 def _data_files(arrival: Arrival) -> tuple[str, ...]:
     """The files with rows: of a converted file its pieces, without the rejected lines."""
-    return tuple(arrival.files) if arrival.converted is None else arrival.converted.pieces
+    if arrival.converted is None or arrival.converted.refused:
+        return tuple(arrival.files)
+    return arrival.converted.pieces
 
 
 def _readable(arrival: Arrival, files: Mapping[str, Path]) -> dict[str, Path]:

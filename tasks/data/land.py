@@ -1,15 +1,16 @@
-"""Lands a file of any length: converts it to Parquet pieces while reading it."""
+"""Converts rows of any number to Parquet pieces while they are read, and lands those."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from overnight.models.definition import Source
+from overnight.models.definition import Source, StreamedDelivery
 from overnight.models.sources.local_folder import FolderFile, inspect
 from overnight.models.sources.streaming import BadLine, Streaming
 from overnight.store.datasets.landing import Arrival, Converted, Landing
@@ -29,6 +30,7 @@ class _Conversion:
 
     file: str
     sha256: str
+    size_bytes: int = 0
     rows: int = 0
     pieces: list[str] = field(default_factory=list)
     bad_lines: list[BadLine] = field(default_factory=list)
@@ -41,6 +43,7 @@ class _Conversion:
         return Converted(
             file=self.file,
             sha256=self.sha256,
+            size_bytes=self.size_bytes,
             rows=self.rows,
             pieces=tuple(self.pieces),
             rejected_lines=len(self.bad_lines),
@@ -76,17 +79,57 @@ def land_file(
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         # Read twice, because the digest names the arrival.
         file.seek(0)
-        conversion = _Conversion(name, sha256)
+        conversion = _Conversion(name, sha256, source_file.size_bytes)
         batches = source.batches(name, file, conversion.bad_lines.append)
         if batches is None:
             return None
         return Landing(bucket, model).land_pieces(
             arrival_name({name: sha256}),
-            _while_unchanged(_pieces(batches, conversion, file, report, piece_rows), source_file),
+            _while_unchanged(
+                _pieces(batches, conversion, piece_rows, lambda: report(file.tell())), source_file
+            ),
             conversion.converted,
             by=by,
             at=at,
         )
+
+
+def write_pieces(
+    delivery: StreamedDelivery, folder: Path, *, piece_rows: int = PIECE_ROWS
+) -> Converted:
+    """Write the pieces of a streamed arrival into a folder, numbered in order.
+
+    Raises:
+        BadFile: a file cannot be read, or its rows have the wrong columns.
+    """
+    conversion = _Conversion(delivery.what, "", delivery.size_bytes)
+    batches = delivery.batches(conversion.bad_lines.append)
+    pieces = _pieces(batches, conversion, piece_rows, lambda: None)
+    for number, (_, body) in enumerate(pieces):
+        piece_path(folder, number).write_bytes(body)
+    conversion.sha256 = delivery.sha256()
+    return conversion.converted()
+
+
+def piece_path(folder: Path, number: int) -> Path:
+    """Where `write_pieces` writes a piece."""
+    return folder / f"{number:06d}"
+
+
+def land_written(
+    landing: Landing, name: str, converted: Converted, folder: Path, *, by: str, at: datetime
+) -> Arrival:
+    """Land the pieces that `write_pieces` wrote, or the reason why there are none."""
+
+    def pieces() -> Iterator[tuple[str, bytes]]:
+        if converted.refused:
+            yield f"{converted.file}/refused", converted.refused.encode()
+            return
+        rejected = (converted.rejected_file,) if converted.rejected_file else ()
+        for number, piece in enumerate((*converted.pieces, *rejected)):
+            yield piece, piece_path(folder, number).read_bytes()
+
+    return landing.land_pieces(name, pieces(), lambda: converted, by=by, at=at)
 
 
 def _while_unchanged(
@@ -107,9 +150,8 @@ def arrival_name(digests: dict[str, str]) -> str:
 def _pieces(
     batches: Iterator[pa.RecordBatch],
     conversion: _Conversion,
-    file: BinaryIO,
-    report: Report,
     piece_rows: int,
+    report: Callable[[], None],
 ) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each piece, and of the file of rejected lines last."""
     batches_waiting: list[pa.RecordBatch] = []
@@ -118,12 +160,12 @@ def _pieces(
         if sum(batch_waiting.num_rows for batch_waiting in batches_waiting) >= piece_rows:
             yield _piece(batches_waiting, conversion)
             batches_waiting = []
-            report(file.tell())
+            report()
     if batches_waiting:
         yield _piece(batches_waiting, conversion)
     if conversion.bad_lines:
         yield conversion.rejected_file, b"".join(_with_newline(bad) for bad in conversion.bad_lines)
-    report(file.tell())
+    report()
 
 
 def _piece(batches: list[pa.RecordBatch], conversion: _Conversion) -> tuple[str, bytes]:

@@ -14,14 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from overnight.models.data_gates.declaration import DataGates
-from overnight.models.definition import Source
-from overnight.models.errors import SourceUnavailable
-from overnight.store.errors import BadFile, BadLines, StoreError
+from overnight.models.definition import Source, StreamedDelivery
+from overnight.models.errors import SourceUnavailable, UnusableSource
+from overnight.models.sources.local_folder import NotAtRest
+from overnight.store.datasets.landing import Converted
+from overnight.store.errors import BadFile, BadLines, ConfigurationError, StoreError
 from overnight.store.registry.manifest import Finding
 from overnight.store.values import Value
 from overnight.tasks.data.admission import check_columns_of
 from overnight.tasks.data.declared_columns import ExpectedColumns, left_out
 from overnight.tasks.data.deduplicate import pack_digests
+from overnight.tasks.data.land import write_pieces
 
 # Bounds the memory of everything that handles rows batch by batch.
 BATCH_ROWS = 32_768
@@ -30,7 +33,7 @@ _UNPACKED_BYTES = 4_000_000_000
 _UNPACKED_TIMES = 50
 _LONGEST_REASON = 500
 # Of this installation or the network, and not of the files: the run ends, and they stay pending.
-_NOT_OF_THE_FILES = (ImportError, SourceUnavailable, StoreError)
+_NOT_OF_THE_FILES = (ImportError, SourceUnavailable, UnusableSource, StoreError)
 
 
 class ReadRequest(Value):
@@ -67,8 +70,29 @@ class ReadOutcome(Value):
     left_out: tuple[str, ...] = ()
 
 
+class DeliverRequest(Value):
+    """A streamed arrival to read: what was delivered before, and the folder for its pieces."""
+
+    delivered: tuple[str, ...]
+    folder: Path
+
+
+class DeliverOutcome(Value):
+    """The arrival that was read, whose pieces are in the folder of the request."""
+
+    name: str
+    converted: Converted
+
+
 class ArrivalReader(Protocol):
     """Reads arrivals."""
+
+    def deliver(self, delivery: StreamedDelivery, request: DeliverRequest) -> DeliverOutcome:
+        """Write the rows of the source's next arrival, which is streamed, as pieces.
+
+        Raises:
+            SourceUnavailable, UnusableSource: nothing can be landed.
+        """
 
     def read(self, request: ReadRequest) -> ReadOutcome:
         """Write the rows of an arrival into the file that the request names."""
@@ -93,6 +117,41 @@ class ReadHere:
             return unreadable(request.arrival, "reading them takes more memory than allowed")
         except Exception as error:  # noqa: BLE001 - the files must not stop the other arrivals
             return unreadable(request.arrival, f"{type(error).__name__}: {error}")
+
+    def deliver(self, delivery: StreamedDelivery, request: DeliverRequest) -> DeliverOutcome:
+        """Write the pieces of an arrival; whatever its rows make the source raise refuses it."""
+        try:
+            return DeliverOutcome(
+                name=delivery.name, converted=write_pieces(delivery, request.folder)
+            )
+        except NotAtRest as error:
+            raise SourceUnavailable(delivery.what, [error.found], "run again") from None
+        except (*_NOT_OF_THE_FILES, ConfigurationError):
+            raise
+        except MemoryError:
+            return undeliverable(delivery, "reading it takes more memory than allowed")
+        except BadFile as error:
+            return undeliverable(delivery, f"expected {error.expected}, found {error.found}")
+        except Exception as error:  # noqa: BLE001 - a file must not stop those that follow
+            return undeliverable(delivery, f"{type(error).__name__}: {error}")
+
+
+def undeliverable(delivery: StreamedDelivery, why: str) -> DeliverOutcome:
+    """The outcome for a streamed arrival that breaks its reader, if it is one file of several.
+
+    Raises:
+        UnusableSource: it is not, and what is skipped now would be lost.
+    """
+    why = " ".join(why.split())[:_LONGEST_REASON]
+    if not delivery.is_file:
+        raise UnusableSource(
+            delivery.what,
+            expected="rows as declared",
+            found=why,
+            remedy="correct the source, or its declaration in the model",
+        )
+    converted = Converted(file=delivery.what, sha256="", rows=0, pieces=(), refused=why)
+    return DeliverOutcome(name=delivery.name, converted=converted)
 
 
 def unreadable(arrival: str, why: str) -> ReadOutcome:

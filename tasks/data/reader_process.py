@@ -4,6 +4,7 @@
 each, until its standard input closes. Whatever breaks it refuses the arrival that it was reading.
 """
 
+import dataclasses
 import json
 import os
 import queue
@@ -21,13 +22,18 @@ from typing import Self
 import pyarrow as pa
 
 from overnight import models
-from overnight.models.definition import Places
+from overnight.models.definition import Places, StreamedDelivery
+from overnight.models.errors import SourceUnavailable, as_reported
+from overnight.models.sources.access import SourceAccess
 from overnight.store.values import Value
 from overnight.tasks import child_process
 from overnight.tasks.data.read_arrival import (
+    DeliverOutcome,
+    DeliverRequest,
     ReadHere,
     ReadOutcome,
     ReadRequest,
+    undeliverable,
     unreadable,
 )
 from overnight.tasks.errors import StepFailed
@@ -73,29 +79,42 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
             StepFailed: the child cannot be started, was stopped, or failed for another reason
                 than the files.
         """
+        line, broken = self._exchange(request.model_dump_json())
+        if broken:
+            return unreadable(request.arrival, broken)
+        return ReadOutcome.model_validate(_checked(line))
+
+    def deliver(self, delivery: StreamedDelivery, request: DeliverRequest) -> DeliverOutcome:
+        """Write the pieces of a streamed arrival, which the child asks its own source for.
+
+        Raises:
+            StepFailed: as `read` does.
+            SourceUnavailable, UnusableSource: nothing can be landed.
+        """
+        line, broken = self._exchange(request.model_dump_json())
+        if broken:
+            return undeliverable(delivery, broken)
+        return DeliverOutcome.model_validate(_checked(line))
+
+    def _exchange(self, request: str) -> tuple[bytes, str]:
+        """The child's answer, or how the files broke it."""
         for _ in range(_ATTEMPTS):
             child = self._child or self._start()
-            line, timed_out = self._answer(child, request.model_dump_json())
+            line, timed_out = self._answer(child, request)
             if line:
-                return self._outcome(line)
+                return line, ""
             code = child.wait()
             self._stop()
             if timed_out:
                 why = f"reading them takes longer than {self._limits.seconds:,.0f} s"
-                return unreadable(request.arrival, f"{why}; OVERNIGHT_ARRIVAL_SECONDS is the limit")
+                return b"", f"{why}; OVERNIGHT_ARRIVAL_SECONDS is the limit"
             if -code in _STOPPED:
                 raise StepFailed(
                     f"the process that reads arrivals was stopped ({code}); its log: {self._log}"
                 )
         # Twice, because the system also ends processes when memory is short elsewhere.
         ended = f"code {code}" if code >= 0 else signal.Signals(-code).name
-        return unreadable(request.arrival, f"reading them ended the process by {ended}, twice")
-
-    def _outcome(self, line: bytes) -> ReadOutcome:
-        answer = json.loads(line)
-        if "error" in answer:
-            raise StepFailed(f"an arrival could not be read: {answer['error']}")
-        return ReadOutcome.model_validate(answer)
+        return b"", f"reading them ended the process by {ended}, twice"
 
     def _answer(self, child: "subprocess.Popen[bytes]", request: str) -> tuple[bytes, bool]:
         """The child's answer, empty if it died, and whether its time was over."""
@@ -111,11 +130,15 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        folder = "" if self._places.folder is None else str(self._places.folder)
-        arguments = [self._model, folder, str(self._places.cache), str(self._limits.memory_mb)]
+        arguments = [self._model, str(self._limits.memory_mb)]
         child = self._running.enter_context(
             child_process.running(__name__, arguments, log=self._log)
         )
+        assert child.stdin is not None
+        # Not by its arguments, which every user of the machine can list.
+        with suppress(BrokenPipeError):
+            child.stdin.write(_encoded(self._places) + b"\n")
+            child.stdin.flush()
         with _deadline(child, _START_SECONDS):
             ready = _line(child).strip() == _READY
         if not ready:
@@ -157,24 +180,65 @@ def _line(child: "subprocess.Popen[bytes]") -> bytes:
     return child.stdout.readline()
 
 
-def main(model: str, folder: str, cache: str, memory_mb: int) -> None:
-    """Answer requests until the parent closes standard input or ends."""
+def _encoded(places: Places) -> bytes:
+    return json.dumps(dataclasses.asdict(places), default=str).encode()
+
+
+def _decoded(line: str) -> Places:
+    places = json.loads(line)
+    folder = places["folder"]
+    return Places(
+        folder=None if folder is None else Path(folder),
+        cache=Path(places["cache"]),
+        access=SourceAccess(**places["access"]),
+    )
+
+
+def _checked(line: bytes) -> object:
+    """The child's answer.
+
+    Raises:
+        SourceUnavailable, UnusableSource: as the child raised them.
+        StepFailed: it failed for another reason than the files.
+    """
+    answer = json.loads(line)
+    if "error" in answer:
+        if (reported := as_reported(answer["kind"], answer["error"])) is not None:
+            raise reported
+        raise StepFailed(f"an arrival could not be read: {answer['kind']}: {answer['error']}")
+    return answer
+
+
+def main(model: str, memory_mb: int) -> None:
+    """Answer requests until the parent closes standard input; the first line is `Places`."""
     # Only answers may reach the parent, whatever a library prints.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     # Arrow's own allocator takes memory in large blocks, which the limit would count as used.
     pa.set_memory_pool(pa.system_memory_pool())
     definition = models.find(model)
-    places = Places(folder=Path(folder) if folder else None, cache=Path(cache))
-    reader = ReadHere(definition.open_source(places), definition.data_gates)
+    lines = _requests()
+    source = definition.open_source(_decoded(next(lines)))
+    reader = ReadHere(source, definition.data_gates)
     print(_READY.decode(), file=answers, flush=True)
-    for line in _requests():
+    for line in lines:
         _limit_memory(memory_mb)
         try:
-            answer = reader.read(ReadRequest.model_validate_json(line)).model_dump_json()
+            answer = _answered(reader, line)
         except Exception as error:  # noqa: BLE001 - the parent reports it
-            answer = json.dumps({"error": f"{type(error).__name__}: {error}"})
+            answer = json.dumps({"kind": type(error).__name__, "error": str(error)})
         print(answer, file=answers, flush=True)
+
+
+def _answered(reader: ReadHere, line: str) -> str:
+    """The answer to a request for one arrival that was landed, or for the source's next one."""
+    if "rows_file" in json.loads(line):
+        return reader.read(ReadRequest.model_validate_json(line)).model_dump_json()
+    request = DeliverRequest.model_validate_json(line)
+    delivery = reader.source.deliver(frozenset(request.delivered))
+    if not isinstance(delivery, StreamedDelivery):
+        raise SourceUnavailable("the next arrival", ["it has changed meanwhile"], "run again")
+    return reader.deliver(delivery, request).model_dump_json()
 
 
 def _requests() -> Iterator[str]:
@@ -207,4 +271,4 @@ def _limit_memory(megabytes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]))

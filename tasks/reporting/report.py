@@ -83,6 +83,8 @@ def _arrival(ingested: Ingested) -> str:
     )
     notices = "\n".join(f"- {cell(notice)}" for notice in ingested.notices)
     skipped += f"\n\nLeft alone:\n\n{notices}" if notices else ""
+    if ingested.source_failure:
+        skipped += f"\n\n**The source gave nothing.** {cell(ingested.source_failure)}"
     if not ingested.arrivals:
         return f"## Ingested arrivals\n\nNothing new.{skipped}"
     rows = {

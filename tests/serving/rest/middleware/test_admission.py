@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from overnight.infra.logging import JsonLines
+from overnight.infra.logging import JsonFormatter
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.token_auth import Tokens
@@ -113,8 +113,8 @@ def test_refusals_are_counted_by_reason_and_logged_with_the_client(locked, caplo
     assert (kept_out.status, kept_out.request_id, kept_out.version) == (401, "told-1", None)
     assert (answered.status, answered.request_id) == (200, "told-2")
     assert (answered.client, answered.version) == ("shop", VERSION)
-    assert '"client": "shop"' in JsonLines().format(answered)
-    written = "".join(JsonLines().format(record) for record in caplog.records)
+    assert '"client": "shop"' in JsonFormatter().format(answered)
+    written = "".join(JsonFormatter().format(record) for record in caplog.records)
     assert not any(secret in written for secret in (KEY, OTHER, ADMIN, "x" * 32))
 
 
@@ -211,7 +211,7 @@ def test_an_internal_error_is_logged_with_request_id_and_version(caplog, monkeyp
     assert logged.request_id == response.headers["X-Request-Id"]
     assert logged.request_id == headers.get("X-Request-Id", logged.request_id)
     assert logged.version == response.headers["X-Model-Version"] == VERSION
-    assert '"request_id": "' in JsonLines().format(logged).replace('":"', '": "')
+    assert '"request_id": "' in JsonFormatter().format(logged).replace('":"', '": "')
 
 
 def test_a_request_has_one_id_in_fast_path_and_flask():
