@@ -55,6 +55,7 @@ from overnight.models.sources.files import Files
 from overnight.models.sources.holdout_share import HoldoutShare
 from overnight.models.sources.picture_folders import PictureFolders
 from overnight.models.sources.row_formats import JsonLines, Parquet
+from overnight.models.sources.sql import Sql
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.manifest import Measurement
@@ -105,6 +106,7 @@ __all__ = [
     "SameSpread",
     "Schema",
     "Source",
+    "Sql",
     "StreamedDelivery",
     "Table",
     "TensorSpec",

@@ -1,7 +1,7 @@
 """How a source is reached: addresses and credentials, which an operator sets and no code has."""
 
 from dataclasses import dataclass, field, fields
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 # Shorter values stand in texts by chance.
 _SHORTEST_SECRET = 3
@@ -33,7 +33,7 @@ class SourceAccess:
 
     def _secrets(self) -> set[str]:
         plain = {getattr(self, each.name) for each in fields(self) if not each.repr} - {self.url}
-        plain |= {_password(self.url), urlsplit(self.url).query}
+        plain |= {_password(self.url), *dict(parse_qsl(urlsplit(self.url).query)).values()}
         known = {
             form for secret in plain for form in (secret, quote(secret, ""), quote_plus(secret))
         }

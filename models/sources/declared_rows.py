@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from overnight.models.errors import UnusableSource
 from overnight.models.sources.line_blocks import Limited
 from overnight.models.sources.streaming import BadLine, Rejected
 from overnight.store.errors import BadFile, ConfigurationError
@@ -174,6 +176,20 @@ def _castable(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if not isinstance(values.type, pa.BaseExtensionType):
         return values
     return pa.chunked_array([chunk.storage for chunk in values.chunks], values.type.storage_type)
+
+
+@contextmanager
+def as_declared() -> Iterator[None]:
+    """Raise BadFile as UnusableSource, where the rows are of no file that could be skipped."""
+    try:
+        yield
+    except BadFile as error:
+        raise UnusableSource(
+            error.file,
+            expected=error.expected,
+            found=error.found,
+            remedy="correct the source, or the columns that the model declares",
+        ) from None
 
 
 def missing(rows: pa.Table, columns: pa.Schema) -> str:

@@ -37,6 +37,7 @@ from overnight.models.sources.packing import SUFFIXES
 from overnight.models.sources.row_formats import ENDINGS, FileRows, Format, Parquet, known_format
 from overnight.models.sources.s3_prefix import S3Listing, S3Prefix
 from overnight.models.sources.streaming import Rejected, ignore_rejected
+from overnight.models.sources.uploaded_files import read_uploaded
 from overnight.store.errors import BadFile, BadKey
 from overnight.store.objects import keys
 
@@ -112,17 +113,7 @@ class Files:
 
     def read(self, files: Mapping[str, bytes]) -> Reading:
         """The rows of all files in order of their names, and the files and lines rejected."""
-        tables = [self._rows.declared.schema.empty_table()]
-        rejected: list[BadFile] = []
-        for file, body in sorted(files.items()):
-            try:
-                rows, bad_lines = self._rows.read(file, body)
-            except BadFile as error:
-                rejected.append(error)
-                continue
-            tables.append(rows)
-            rejected += bad_lines
-        return Reading(pa.concat_tables(tables), tuple(rejected))
+        return read_uploaded(self._rows, files)
 
     def batches(
         self, name: str, file: BinaryIO, rejected: Rejected
