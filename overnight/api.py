@@ -51,8 +51,10 @@ from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_dialect import Csv
 from overnight.models.sources.csv_folder import CsvFolder
+from overnight.models.sources.delta import DeltaTable, TableVersion
 from overnight.models.sources.files import Files
 from overnight.models.sources.holdout_share import HoldoutShare
+from overnight.models.sources.http import Http
 from overnight.models.sources.picture_folders import PictureFolders
 from overnight.models.sources.row_formats import JsonLines, Parquet
 from overnight.models.sources.sql import Sql
@@ -76,11 +78,13 @@ __all__ = [
     "DailySeries",
     "DataGates",
     "Delivery",
+    "DeltaTable",
     "Examples",
     "Files",
     "Forecast",
     "Gate",
     "HoldoutShare",
+    "Http",
     "JsonLines",
     "Learner",
     "MaximumGap",
@@ -109,6 +113,7 @@ __all__ = [
     "Sql",
     "StreamedDelivery",
     "Table",
+    "TableVersion",
     "TensorSpec",
     "TextEncoding",
     "Tolerance",

@@ -21,7 +21,7 @@ _LONGEST_REASON = 400
 # SQLSTATE 28: credentials; 3D: no such database; 42: no such table or column, or no permission.
 _UNUSABLE_STATES = ("28", "3D", "42", "0A", "22")
 # libpq gives no SQLSTATE while it connects.
-_UNUSABLE_WORDS = (
+_UNUSABLE_REASONS = (
     "authentication failed",
     "no password supplied",
     "does not exist",
@@ -132,9 +132,9 @@ def errors(url: str, access: SourceAccess, *, model: str) -> Iterator[None]:
         # Of several lines, such as those that quote the statement, and never with a credential.
         reason = access.hide(" ".join(str(error).split()))[:_LONGEST_REASON]
         state = getattr(error, "sqlstate", None) or ""
-        words = reason.lower()
+        lower = reason.lower()
         if state.startswith(_UNUSABLE_STATES) or (
-            not state and any(each in words for each in _UNUSABLE_WORDS)
+            not state and any(each in lower for each in _UNUSABLE_REASONS)
         ):
             raise UnusableSource(
                 what,
