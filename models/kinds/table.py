@@ -22,9 +22,13 @@ def number(
     minimum: float | None = None,
     maximum: float | None = None,
     gaps: bool = False,
+    default: float | None = None,
     description: str = "",
 ) -> TensorSpec:
-    """A column of numbers; with `gaps` a value may be missing, which the network is shown."""
+    """A column of numbers; with `gaps` a value may be missing, which the network is shown.
+
+    A column that comes later has a `default`, for earlier rows and for requests without it.
+    """
     return TensorSpec(
         name=name,
         datatype="FP32",
@@ -32,29 +36,47 @@ def number(
         minimum=minimum,
         maximum=maximum,
         missing=Missing(flag=True) if gaps else None,
+        default=default,
         description=description,
     )
 
 
-def category(name: str, *, gaps: bool = False, description: str = "") -> TensorSpec:
+def category(
+    name: str, *, gaps: bool = False, default: str | None = None, description: str = ""
+) -> TensorSpec:
     """A column of names, whose vocabulary is learned; rare and new ones are `other`.
 
-    With `gaps` a value may be missing, and is a category of its own.
+    With `gaps` a value may be missing, and is a category of its own. `default` as of a `number`.
     """
-    missing = Missing(value="missing") if gaps else None
     return TensorSpec(
-        name=name, datatype="INT32", shape=(), missing=missing, description=description
+        name=name,
+        datatype="INT32",
+        shape=(),
+        missing=Missing(value="missing") if gaps else None,
+        default=default,
+        description=description,
     )
 
 
-def text(name: str, *, length: int = 64, gaps: bool = False, description: str = "") -> TensorSpec:
-    """A column of texts, of which the first `length` words count, in letters of either case."""
+def text(
+    name: str,
+    *,
+    length: int = 64,
+    gaps: bool = False,
+    default: str | None = None,
+    description: str = "",
+) -> TensorSpec:
+    """A column of texts, of which the first `length` words count, in letters of either case.
+
+    `default` as of a `number`.
+    """
     return TensorSpec(
         name=name,
         datatype="BYTES",
         shape=(),
         text=TextEncoding(tokenizer="whitespace", length=length, lower_case=True),
         missing=Missing(value="") if gaps else None,
+        default=default,
         description=description,
     )
 

@@ -78,6 +78,36 @@ def test_rows_become_what_clients_send_and_the_network_gets_numbers() -> None:
     assert names["age"].mean == 40
 
 
+def test_a_column_that_came_later_has_its_default_where_requests_lack_it() -> None:
+    later = Schema(
+        inputs=(
+            number("age"),
+            number("visits", default=1),
+            category("app", default="none"),
+            text("note", length=2, default="well"),
+        ),
+        outputs=SCHEMA.outputs,
+    )
+    rows = {
+        "age": np.array([30.0, 40.0]),
+        "visits": np.array([1.0, 3.0]),
+        "app": np.array(["web", "web"], object),
+        "note": np.array(["is well", "is well"], object),
+    }
+    learned = learn(later, Table(later.inputs, OUTCOME).learned, rows, model="m")
+
+    encoded = encode(learned, {"age": rows["age"]})
+
+    vocabulary = {spec.name: spec.vocabulary for spec in learned.inputs}["app"]
+    assert vocabulary == ("other", "none", "web")
+    assert encoded["visits"].tolist() == [1, 1]
+    assert encoded["app"].tolist() == [1, 1]
+    assert (
+        encoded["note"].tolist()
+        == encode(learned, rows | {"note": np.array(["well", "well"], object)})["note"].tolist()
+    )
+
+
 def test_the_truth_is_the_place_of_a_class_or_a_number() -> None:
     number_target = Table(TABLE.inputs[1:2], TensorSpec(name="age", datatype="FP32", shape=()))
 
