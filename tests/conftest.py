@@ -31,11 +31,13 @@ from tests.support.scheduler import (
     shared,
 )
 from tests.support.stack import RunningStack, running_stack
+from tests.support.wheel_environment import own_environment, wheel, wheel_environment
 
 __all__ = [
     "constant_digits",
     "flow_environment",
     "mlflow_server",
+    "own_environment",
     "prefect_server",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
@@ -46,6 +48,8 @@ __all__ = [
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "store_environment",
+    "wheel",
+    "wheel_environment",
 ]
 
 

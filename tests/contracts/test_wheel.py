@@ -13,20 +13,6 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run(
-        [uv, "build", "--wheel", "--quiet", "--out-dir", folder],
-        cwd=ROOT,
-        check=True,
-        timeout=500,
-    )
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 def test_the_wheel_holds_one_top_level_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
