@@ -7,6 +7,7 @@ it runs, so that help does not wait for heavy imports.
 import atexit
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -33,15 +34,16 @@ app = typer.Typer(
         "hot-reloaded.\n\n"
         "Start with [bold]overnight up[/bold]. Exit codes: 0 done, 1 failed, 2 wrong usage, "
         "3 refused by a gate, 4 nothing to do. Every setting is an environment variable "
-        "OVERNIGHT_…; state lives under .overnight/ unless OVERNIGHT_HOME says otherwise."
+        "OVERNIGHT_…, or a key of overnight.toml; state lives under .overnight/ of the project."
     ),
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for panel, commands in {
-    "Stack": (stack.up, stack.down, inspect.status, new.new),
+_PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
+    "Project": (new.init, new.new, new.deploy),
+    "Stack": (stack.up, stack.down, inspect.status),
     "Pipeline": (
         training.ingest,
         training.retrain,
@@ -64,9 +66,11 @@ for panel, commands in {
         predict.predict,
     ),
     "Store": (bucket.verify, bucket.gc, bucket.export),
-}.items():
+}
+for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.command("test", rich_help_panel="Project")(new.check)
 app.command("import", rich_help_panel="Store")(bucket.import_)
 app.add_typer(keys.app, name="keys", rich_help_panel="Stack")
 

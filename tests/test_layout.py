@@ -37,9 +37,9 @@ def test_every_folder_at_the_top_is_part_of_the_one_package(package: str) -> Non
 def test_nothing_else_is_in_the_package() -> None:
     names = {path.name for path in (ROOT / "overnight").iterdir()} - {"__pycache__"}
 
-    # The names of which definitions of models are made, whatever module each is in; and the
-    # templates of deployments, which the wheel carries.
-    assert names == {"__init__.py", "api.py", "deployments.yaml", *PACKAGES}
+    # The names of which definitions of models are made, whatever module each is in; the suite of a
+    # project's tests; and the templates of deployments, which the wheel carries.
+    assert names == {"__init__.py", "api.py", "testing.py", "deployments.yaml", *PACKAGES}
 
 
 def test_nobody_imports_a_module_by_a_second_name() -> None:

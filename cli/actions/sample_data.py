@@ -182,3 +182,15 @@ SAMPLES: Mapping[str, Callable[[], Mapping[str, bytes]]] = {
     "images": _pictures,
     "series": _series,
 }
+_HOLDOUT_ROWS, _ARRIVAL_ROWS = 120, 240
+
+
+def files(starter: str) -> Mapping[str, bytes]:
+    """The generated rows of a starter: a holdout and arrivals, by their paths in its folder."""
+    if starter in SAMPLES:
+        return SAMPLES[starter]()
+    generate = GENERATORS[starter]
+    return {
+        "holdout.csv": generate(_HOLDOUT_ROWS, seed=1).encode(),
+        "night-0001.csv": generate(_ARRIVAL_ROWS, seed=2).encode(),
+    }

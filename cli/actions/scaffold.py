@@ -1,110 +1,159 @@
-"""`overnight new`: the files of a new model, made from a starter."""
+"""`overnight new`: the files of a new model of the project, made from a starter."""
 
 import keyword
 import re
+from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
+from importlib import resources
 from pathlib import Path
 
 import yaml
 
-from overnight import models
-from overnight.cli.actions.sample_data import GENERATORS
+from overnight.cli.actions import sample_data
+from overnight.cli.actions.toml_lines import with_entry
+from overnight.infra.settings import load
+from overnight.models.declared import declared_models
+from overnight.store import project as projects
 from overnight.store.errors import ConfigurationError
+from overnight.store.names import nearest
+from overnight.store.project import PACKAGING_FILE, SETTINGS_FILE, Project
 
-ROOT = Path(__file__).resolve().parents[2]
+MODELS_TABLE = 'project.entry-points."overnight.models"'
 # A name is also a Python package, part of URLs, and part of a setting's name.
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
-_HOLDOUT_ROWS, _ARRIVAL_ROWS = 120, 240
+_STARTERS = resources.files("overnight.models") / "starters"
+_FIRST_CHOICE = "classification"
 
 
-def scaffold(name: str, like: str, *, root: Path = ROOT) -> dict[Path, str]:
-    """The files of a new model: their paths in the checkout, and their text.
+def starters() -> tuple[str, ...]:
+    """The names of all starters, the first choice first."""
+    folders = (f.name for f in _STARTERS.iterdir() if (f / "__init__.py").is_file())
+    return tuple(sorted(folders, key=lambda name: (name != _FIRST_CHOICE, name)))
 
-    Nothing is written; `deployments.yaml` is among them, with its entries added.
+
+def add_model(name: str, like: str | None, package: str | None) -> tuple[Path, ...]:
+    """Add a model to the project of the current folder; returns the files written, in order.
 
     Raises:
-        ConfigurationError: an unusable name, an unknown starter, or no checkout.
+        ConfigurationError: there is no project, the name or the starter is unusable, or one of the
+            files exists.
     """
-    _check(name, like, root)
-    folder = root / "models" / "starters" / like
-    files = {
-        root / "models" / name / path.name: _renamed(path.read_text(), name, like)
-        for path in sorted(folder.glob("*.py"))
-    }
-    files[root / "deployments.yaml"] = _deployed(root, name, like)
-    rows = root / "tests" / "models" / name / "rows"
-    files[rows / "holdout.csv"] = GENERATORS[like](_HOLDOUT_ROWS, seed=1)
-    files[rows / "night-0001.csv"] = GENERATORS[like](_ARRIVAL_ROWS, seed=2)
-    return files
-
-
-def write(files: Mapping[Path, str]) -> None:
-    """Write the files, creating their folders."""
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def _check(name: str, like: str, root: Path) -> None:
-    if not (root / "deployments.yaml").is_file() or not (root / "models").is_dir():
+    load()
+    project = projects.current()
+    if project.folder is None:
         raise ConfigurationError(
-            f"{root} is no checkout of overnight: a new model is added to one; "
-            "clone the repository and run this in it"
+            f"{Path.cwd()} is in no project: no {SETTINGS_FILE} is in it or above it; "
+            "`overnight init` makes a project here, and `overnight init FOLDER` in another folder"
         )
-    if like not in GENERATORS:
-        raise ConfigurationError(f"--like: expected one of {', '.join(GENERATORS)}, found {like!r}")
-    # YAML reads `on` as a boolean and `null` as none: deployments.yaml needs a string.
+    check_name(name)
+    if name in declared_models():
+        raise ConfigurationError(f"a model {name} exists already; choose another name")
+    own = package or _package_of(project)
+    like = checked_starter(like)
+    files = model_files(name, like, project.folder, own)
+    refuse_existing(files)
+    files |= _declarations(name, own, project.folder)
+    write(files)
+    return tuple(files)
+
+
+def model_files(name: str, like: str, folder: Path, package: str) -> dict[Path, bytes]:
+    """The files of a model: its modules in the package, and generated rows to try it with."""
+    parts = package.split(".")
+    sources = folder / "src" if (folder / "src" / parts[0]).is_dir() else folder
+    place = sources.joinpath(*parts, name)
+    files = {
+        place / path.name: _renamed(path.read_bytes(), name, like, f"{package}.{name}")
+        for path in sorted((_STARTERS / like).iterdir(), key=lambda path: path.name)
+        if path.is_file()
+    }
+    rows = folder / "rows" / name
+    return files | {rows / path: body for path, body in sample_data.files(like).items()}
+
+
+def write(files: Mapping[Path, bytes]) -> None:
+    """Write the files, creating their folders."""
+    for path, body in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+
+def refuse_existing(files: Mapping[Path, bytes]) -> None:
+    """Check that no file would be overwritten.
+
+    Raises:
+        ConfigurationError: naming the first one that exists.
+    """
+    if present := [path for path in files if path.exists()]:
+        raise ConfigurationError(
+            f"{present[0]} exists already, and nothing was written; choose another name, or move "
+            "it away"
+        )
+
+
+def checked_starter(like: str | None) -> str:
+    """The starter of this name, or the first choice.
+
+    Raises:
+        ConfigurationError: there is no such starter.
+    """
+    known = starters()
+    if like is not None and like not in known:
+        raise ConfigurationError(
+            f"--like: no starter is called {like!r}; {nearest(like, known)} "
+            f"(starters: {', '.join(known)})"
+        )
+    return like or known[0]
+
+
+def check_name(name: str) -> None:
+    """Check the name of a new model.
+
+    Raises:
+        ConfigurationError
+    """
+    # Generated files are YAML, which reads `on` as a boolean and `null` as none.
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or yaml.safe_load(name) != name:
         raise ConfigurationError(
             f"a model's name is lower-case letters and digits, 32 at most, beginning with a "
             f"letter, and no word of Python's or YAML's; found {name!r}"
         )
-    # A package would hide a module of the same name, which other models may import.
-    if any((root / "models" / path).exists() for path in (name, f"{name}.py")):
+
+
+def _package_of(project: Project) -> str:
+    """The package that most models of the project lie in, or its only one."""
+    assert project.folder is not None
+    parents = Counter(model.module.rpartition(".")[0] for model in project.declared)
+    parents.pop("", None)
+    if parents:
+        return parents.most_common(1)[0][0]
+    packages = [path.parent.name for path in sorted(project.folder.glob("*/__init__.py"))]
+    others = [name for name in packages if name != "tests"]
+    if len(others) != 1:
         raise ConfigurationError(
-            f"models/{name} exists already; choose another name, or remove that folder and its "
-            "entries in deployments.yaml first"
+            f"{project.folder} has {', '.join(others) or 'no package'}: say by --package in which "
+            "one the model is made"
         )
+    return others[0]
 
 
-def _renamed(text: str, name: str, like: str) -> str:
-    """A starter's source with the modules, the name and the title of the new model."""
-    text = text.replace(f"overnight.models.starters.{like}", f"overnight.models.{name}")
-    return text.replace('"starter"', f'"{name}"').replace('"Starter"', f'"{name.capitalize()}"')
+def _declarations(name: str, package: str, folder: Path) -> dict[Path, bytes]:
+    """The project's files, with the new model and the folder of its rows declared."""
+    settings, packaging = folder / SETTINGS_FILE, folder / PACKAGING_FILE
+    text = settings.read_text(encoding="utf-8")
+    text = with_entry(text, "source_folders", name, f"rows/{name}", file=str(settings))
+    module = f"{package}.{name}"
+    # Where models are declared already, else where nothing has to be installed for it.
+    packaged = packaging.read_text(encoding="utf-8") if packaging.is_file() else ""
+    if f"[{MODELS_TABLE}]" in packaged:
+        packaged = with_entry(packaged, MODELS_TABLE, name, module, file=str(packaging))
+        return {packaging: packaged.encode(), settings: text.encode()}
+    text = with_entry(text, "models", name, module, file=str(settings))
+    return {settings: text.encode()}
 
 
-def _deployed(root: Path, name: str, like: str) -> str:
-    """deployments.yaml with the new model, scheduled half an hour after all others."""
-    text = (root / "deployments.yaml").read_text()
-    entries = yaml.safe_load(text)["deployments"]
-    crons = [
-        schedule["cron"].split() for entry in entries for schedule in entry.get("schedules", ())
-    ]
-    minutes = [int(hour) * 60 + int(minute) for minute, hour, *_ in crons]
-    hour, minute = divmod((max(minutes, default=90) + 30) % (24 * 60), 60)
-    settings = import_module(f"{models.__name__}.starters.{like}").DEFINITION.settings
-    shown = settings.model_dump(include={"epochs", "learning_rate", "batch_rows", "seed"})
-    parameters = "".join(f", {setting}: {value}" for setting, value in shown.items())
-    # Appended as text: a dump of the parsed file would lose its anchors and comments.
-    return "\n".join(
-        (
-            text.rstrip("\n"),
-            "",
-            *_entry("retrain", name, parameters),
-            "    schedules:",
-            f'      - {{cron: "{minute} {hour} * * *", timezone: Europe/Berlin, slug: nightly}}',
-            *_entry("ingest", name),
-            *_entry("reproduce", name),
-            "",
-        )
-    )
-
-
-def _entry(flow: str, name: str, parameters: str = "") -> tuple[str, ...]:
-    return (
-        f"  - <<: *{flow}",
-        f"    name: {name}",
-        f"    tags: [overnight, {name}, {flow}, retry]",
-        f"    parameters: {{model: {name}{parameters}}}",
-    )
+def _renamed(body: bytes, name: str, like: str, module: str) -> bytes:
+    """A file of a starter with the modules, the name and the title of the new model."""
+    changed = body.replace(f"overnight.models.starters.{like}".encode(), module.encode())
+    changed = changed.replace(b'"starter"', f'"{name}"'.encode())
+    return changed.replace(b'"Starter"', f'"{name.capitalize()}"'.encode())

@@ -21,7 +21,7 @@ from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections, keyring
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
-from overnight.infra.stack import local_secrets, seaweedfs_service, state_file
+from overnight.infra.stack import local_secrets, seaweedfs_service, state_file, store_policies
 from overnight.infra.stack.services import check_ports, check_settings, plan
 from overnight.infra.stack.state_file import StackRecord
 from overnight.infra.stack.supervisor import Supervisor
@@ -65,6 +65,7 @@ def _prepare() -> Settings:
     local_secrets.ensure_prefect_auth(settings)
     # Loaded again, because the settings read the credentials that were just created.
     settings = load("administration")
+    store_policies.apply(settings)
     if settings.prefect_api_url is not None:
         # Not its health, which it reports without a password, too.
         connections.prefect(settings).request("GET", "/version")

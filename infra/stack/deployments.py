@@ -5,6 +5,7 @@ A program of its own, because it takes seconds: `python -m overnight.infra.stack
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from overnight.infra import connections
 from overnight.infra.errors import DeploymentFailed
 from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import load
+from overnight.infra.stack import prefect_services
 from overnight.infra.stack.generated_deployments import TEMPLATES, Generated, generate
 from overnight.store.errors import OvernightError
 from overnight.store.local_files import write_atomically
@@ -51,7 +53,8 @@ def main() -> int:
     """Exit code 0 when the server has the deployments of all models."""
     try:
         settings = load()
-        deployed = deploy(generate(), settings.home, connections.prefect(settings))
+        api = connections.prefect(settings)
+        deployed = deploy(generate(), settings.home, api, prefect_services.environment(settings))
     except OvernightError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,8 +65,13 @@ def main() -> int:
     return 0
 
 
-def deploy(generated: Generated, home: Path, api: PrefectApi) -> Deployed:
-    """Register deployments with the server, and remove those that are gone."""
+def deploy(
+    generated: Generated, home: Path, api: PrefectApi, environment: Mapping[str, str]
+) -> Deployed:
+    """Register deployments with the server, and remove those that are gone.
+
+    `environment` says to Prefect's own client where the server is.
+    """
     wanted = {_identity(entry) for entry in generated.entries}
     now = {"digest": _digest(generated), "api_url": api.url}
     before = {_identity(deployment) for deployment in _registered(api)}
@@ -74,7 +82,12 @@ def deploy(generated: Generated, home: Path, api: PrefectApi) -> Deployed:
     home.mkdir(parents=True, exist_ok=True)
     write_atomically(home / FILE, generated.text.encode())
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    ended = subprocess.run([*command, "--prefect-file", FILE], cwd=home, check=False)
+    ended = subprocess.run(
+        [*command, "--prefect-file", FILE],
+        cwd=home,
+        env={**os.environ, **environment},
+        check=False,
+    )
     if ended.returncode != 0:
         raise DeploymentFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
     gone = [each for each in _registered(api) if _identity(each) not in wanted | kept]

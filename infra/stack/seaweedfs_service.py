@@ -1,6 +1,7 @@
 """The embedded object store: SeaweedFS, listening on loopback only."""
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from overnight.store.objects.conformance import probe
 from overnight.store.objects.s3 import S3Bucket
 
 NAME = "store"
+_IDENTITIES, _MANUAL = "s3.json", "manual-models.json"
 # Each HTTP port of SeaweedFS has a gRPC port this much above it.
 _GRPC = 10_000
 _Port = Annotated[int, Field(ge=1, lt=65_536 - _GRPC)]
@@ -48,12 +50,10 @@ def service(
     settings: Settings,
     *,
     keeps_running: bool,
-    manual: Sequence[str] = (),
     write_every_seconds: float = 30,
 ) -> Service:
     """The store of this home; `keeps_running` when an earlier supervisor's is still up.
 
-    `manual`: the models that a person promotes, so training may write no alias record of them.
     A write is tried every `write_every_seconds`.
     """
     home, folder = settings.home, settings.home / NAME
@@ -63,7 +63,7 @@ def service(
     writes = StoreWrites(impatient, lambda: has_room(folder), every_seconds=write_every_seconds)
 
     def before_start() -> None:
-        write_atomically(home / "s3.json", _identities(settings, manual).encode(), mode=0o600)
+        write_identities(settings)
         store_security.write(home)
         folder.mkdir(exist_ok=True)
         # Files that earlier releases left in it are readable by others.
@@ -79,7 +79,7 @@ def service(
         title="Object store (S3)",
         command=(
             _binary(settings.weed_bin),
-            *flags(folder, inner, s3_port=settings.s3_port, identities_file=home / "s3.json"),
+            *flags(folder, inner, s3_port=settings.s3_port, identities_file=home / _IDENTITIES),
         ),
         environment={"GOMEMLIMIT": "400MiB"},
         folder=home,
@@ -91,12 +91,37 @@ def service(
         prepare=prepare,
         listens=(Listening(settings.s3_port, "OVERNIGHT_S3_PORT"),),
         address=settings.store_endpoint,
-        settings=settings.digest("s3_") + _rules(settings, manual),
+        settings=settings.digest("s3_") + _rules(settings),
         stop_seconds=15,
     )
 
 
-def _identities(settings: Settings, manual: Sequence[str]) -> str:
+def write_identities(settings: Settings) -> bool:
+    """Write who may do what in the store; returns whether the file changed.
+
+    A running store reads it again when it gets SIGHUP.
+    """
+    file, text = settings.home / _IDENTITIES, _identities(settings).encode()
+    if file.exists() and file.read_bytes() == text:
+        return False
+    write_atomically(file, text, mode=0o600)
+    return True
+
+
+def keep_manual(home: Path, models: Sequence[str]) -> None:
+    """Keep the models that a person promotes, so that training may write no alias record of them.
+
+    In a file, because the supervisor starts the store again long after it has read definitions.
+    """
+    write_atomically(home / _MANUAL, json.dumps(sorted(models)).encode(), mode=0o600)
+
+
+def _manual(home: Path) -> tuple[str, ...]:
+    file = home / _MANUAL
+    return tuple(json.loads(file.read_bytes())) if file.exists() else ()
+
+
+def _identities(settings: Settings) -> str:
     """SeaweedFS's configuration of identities: those of this home, administration by settings."""
     stored = {
         name: identities.read(identities.path(settings.home, name)) for name in identities.NAMES
@@ -105,12 +130,12 @@ def _identities(settings: Settings, manual: Sequence[str]) -> str:
     known["administration"] = identities.Credentials(
         settings.s3_access_key, settings.s3_secret_key.get_secret_value()
     )
-    return identities.for_seaweedfs(settings.s3_bucket, known, manual=manual)
+    return identities.for_seaweedfs(settings.s3_bucket, known, manual=_manual(settings.home))
 
 
-def _rules(settings: Settings, manual: Sequence[str]) -> str:
-    """A digest of all policies: the server reads them at its start, so a change restarts it."""
-    documents = [identities.policy(n, settings.s3_bucket, manual=manual) for n in identities.NAMES]
+def _rules(settings: Settings) -> str:
+    """A digest of the policies of this release: after an upgrade a change of them is a restart."""
+    documents = [identities.policy(name, settings.s3_bucket) for name in identities.NAMES]
     return hashlib.sha256(str(documents).encode()).hexdigest()[:16]
 
 

@@ -1,10 +1,8 @@
 """The services of the stack for given settings, in the order of their start."""
 
-import logging
 import sys
 from pathlib import Path
 
-from overnight import models
 from overnight.infra.settings import Settings
 from overnight.infra.stack import prefect_services, seaweedfs_service, state_file
 from overnight.infra.stack.ports import Listening, check_free, responds
@@ -12,8 +10,6 @@ from overnight.infra.stack.processes import is_alive, kill, session_of
 from overnight.infra.stack.record_signing import sign_records_once
 from overnight.infra.stack.service import Service
 from overnight.store.errors import ConfigurationError
-
-logger = logging.getLogger(__name__)
 
 
 def plan(settings: Settings) -> tuple[Service, ...]:
@@ -24,7 +20,7 @@ def plan(settings: Settings) -> tuple[Service, ...]:
         running = before.named(seaweedfs_service.NAME)
         # A store that its supervisor is just starting again keeps its ports, too.
         ours = before.supervised or (running is not None and is_alive(running.process))
-        services.append(seaweedfs_service.service(settings, keeps_running=ours, manual=_manual()))
+        services.append(seaweedfs_service.service(settings, keeps_running=ours))
     if settings.prefect_api_url is None:
         services.append(prefect_services.server(settings))
     services.append(_serving(settings))
@@ -65,22 +61,6 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
         if known is None or not is_alive(known.process):
             for listening in service.listens:
                 check_free(listening)
-
-
-def _manual() -> tuple[str, ...]:
-    """The models whose definition says that a person approves their versions.
-
-    One that cannot be read counts as such: store and serving must start in spite of it.
-    """
-    return tuple(name for name in models.names() if _is_manual(name))
-
-
-def _is_manual(model: str) -> bool:
-    try:
-        return models.find(model).approval == "manual"
-    except ConfigurationError as error:
-        logger.warning("%s", error)
-        return True
 
 
 def _serving(settings: Settings) -> Service:

@@ -12,7 +12,7 @@ VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
     "approve", "reject", "challenge", "predict", "accept", "exclude", "landing",
-    "verify", "gc", "export", "import",
+    "verify", "gc", "export", "import", "init", "new", "test", "deploy",
 ]  # fmt: skip
 
 

@@ -168,11 +168,11 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
 
 @pytest.mark.servers
 def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
-    api: PrefectApi, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    api: PrefectApi, prefect_server: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    environment = {"PREFECT_API_URL": prefect_server}
 
-    first = deployments.deploy(generate(), tmp_path, api)
+    first = deployments.deploy(generate(), tmp_path, api, environment)
 
     # Then the model is a choice in the form of a decision, and the old deployment is gone.
     assert str(first) == f"registered {len(generate().entries)}; added sales"
@@ -191,7 +191,7 @@ def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
         follow.trigger(api, "rollback", "nothing", {})
 
     # Nothing changed: nothing is done.
-    assert str(deployments.deploy(generate(), tmp_path, api)) == "unchanged"
+    assert str(deployments.deploy(generate(), tmp_path, api, environment)) == "unchanged"
     retrain = follow.deployment(api, "retrain", "digits")
     assert retrain["global_concurrency_limit"]["limit"] == 1
     assert [schedule["slug"] for schedule in retrain["schedules"]] == ["nightly"]
@@ -199,7 +199,7 @@ def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
     # A model that cannot be read keeps its deployments, and one that is gone loses them.
     without = [entry for entry in generate().entries if entry["name"] == follow.ANY_MODEL]
     broken = Generated(tuple(without), {"sales": "sales: it cannot be imported"})
-    last = deployments.deploy(broken, tmp_path, api)
+    last = deployments.deploy(broken, tmp_path, api, environment)
     assert str(last) == f"registered {len(without)}; removed digits"
     assert last.errors == ("sales: it cannot be imported",)
     left = api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
