@@ -26,7 +26,7 @@ def init(
     """Make a project: a package with one model, settings, rows to try, and a test.
 
     It runs as it is: `overnight test` checks the model, `overnight up` trains and serves it.
-    Then edit the model's files; docs/your-project.md goes on from there.
+    Then edit the model's files; docs/your-project.md continues from there.
 
     Examples:
 
@@ -34,7 +34,7 @@ def init(
 
         overnight init --model wine --like classification
     """
-    from overnight.cli.actions import init as init_action
+    from overnight.cli.actions.project import init as init_action
 
     files = init_action.make_project(folder, package=package, model=model, like=like)
     _print_files(files, folder)
@@ -59,7 +59,7 @@ def new(
 
         overnight new bakery --like regression
     """
-    from overnight.cli.actions import scaffold
+    from overnight.cli.actions.project import scaffold
 
     _print_files(scaffold.add_model(name, like, package), Path())
     print(
@@ -91,7 +91,7 @@ def check(
 
         overnight test wine
     """
-    from overnight.cli.actions import check_models
+    from overnight.cli.actions.project import check_models
 
     if not check_models.run(names or ()):
         raise typer.Exit(1)
@@ -107,6 +107,6 @@ def deploy() -> None:
 
         overnight deploy
     """
-    from overnight.cli.actions import deploy as deploy_action
+    from overnight.cli.actions.project import deploy as deploy_action
 
     deploy_action.run()

@@ -14,7 +14,7 @@ from overnight.models.gates.comparing import ACCURACY
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.contract.failure import CheckFailed
-from overnight.tasks.contract.trial import Trial
+from overnight.tasks.contract.first_steps import FirstSteps
 from overnight.tasks.data.snapshot import Snapshot
 from overnight.tasks.data.validate import tensor_mismatch, validate
 from overnight.tasks.evaluation.judge import check_attainable, judge
@@ -34,14 +34,14 @@ class Check:
     """
 
     name: str
-    run: Callable[[Trial], str]
+    run: Callable[[FirstSteps], str]
     remedy: str
     needs: tuple[str, ...] = ()
 
 
-def definition_is_complete(trial: Trial) -> str:
+def definition_is_complete(steps: FirstSteps) -> str:
     """It has gates, and its modules exist."""
-    definition = trial.declared
+    definition = steps.declared
     if not definition.gates:
         raise CheckFailed(
             "it declares no gate, so every candidate would be promoted", "declare one in gates.py"
@@ -55,18 +55,18 @@ def definition_is_complete(trial: Trial) -> str:
     return f"{len(definition.gates)} gates, {len(definition.tensors.inputs)} inputs"
 
 
-def sources_are_covered(trial: Trial) -> str:
+def sources_are_covered(steps: FirstSteps) -> str:
     """Its files are known, so that a change of one trains again."""
-    return f"{len(lineage.code(trial.declared).files)} files determine a version"
+    return f"{len(lineage.code(steps.declared).files)} files determine a version"
 
 
-def rows_are_read(trial: Trial) -> str:
+def rows_are_read(steps: FirstSteps) -> str:
     """The source delivers arrivals and a holdout that it can read itself."""
-    rows = trial.rows
+    rows = steps.rows
     missing = "digest" not in rows.training.column_names
     if missing or not all(rows.training.column("digest").to_pylist()):
         raise CheckFailed(
-            "rows have no digest, so one cannot be told from another",
+            "rows have no digest, so equal ones cannot be noticed",
             "let read() add the column `digest`, as the sources of overnight do",
         )
     if not rows.holdout.num_rows:
@@ -77,15 +77,15 @@ def rows_are_read(trial: Trial) -> str:
     return f"{rows.training.num_rows:,} rows, and {rows.holdout.num_rows:,} that judge"
 
 
-def data_gates_admit_them(trial: Trial) -> str:
+def data_gates_admit_them(steps: FirstSteps) -> str:
     """The data gates and the declared tensors hold for these rows."""
-    rows = trial.rows
-    # How old rows are is about tonight, not about the model.
-    gates = replace(trial.definition.data_gates, fresh_days=None)
+    rows = steps.rows
+    # How old rows are is no property of the model.
+    gates = replace(steps.definition.data_gates, fresh_days=None)
     findings = validate(
         rows.training,
-        Snapshot(**trial.snapshot.model_dump()),
-        replace(trial.definition, data_gates=gates),
+        Snapshot(**steps.snapshot.model_dump()),
+        replace(steps.definition, data_gates=gates),
         holdout=rows.holdout,
         now=datetime.now(UTC),
     )
@@ -98,10 +98,10 @@ def data_gates_admit_them(trial: Trial) -> str:
     return f"{len(findings)} findings hold"
 
 
-def holdout_is_as_declared(trial: Trial) -> str:
+def holdout_is_as_declared(steps: FirstSteps) -> str:
     """The rows that judge become examples of the declared tensors."""
-    examples = trial.whole_holdout
-    declared = {spec.name: spec for spec in trial.definition.tensors.inputs}
+    examples = steps.whole_holdout
+    declared = {spec.name: spec for spec in steps.definition.tensors.inputs}
     further = sorted(examples.inputs.keys() - declared.keys())
     wrong = [
         f"{name}: {mismatch}"
@@ -116,33 +116,33 @@ def holdout_is_as_declared(trial: Trial) -> str:
     return f"{examples.n:,} examples"
 
 
-def gates_can_hold(trial: Trial) -> str:
+def gates_can_hold(steps: FirstSteps) -> str:
     """No gate needs more rows than judge."""
     # A moving holdout has other rows in every run, so too few of them are a refusal.
-    if trial.definition.moving_holdout is not None:
+    if steps.definition.moving_holdout is not None:
         return "the holdout moves"
-    check_attainable(trial.definition.gates, trial.whole_holdout)
-    return f"{trial.whole_holdout.n:,} rows judge"
+    check_attainable(steps.definition.gates, steps.whole_holdout)
+    return f"{steps.whole_holdout.n:,} rows judge"
 
 
-def network_trains(trial: Trial) -> str:
+def network_trains(steps: FirstSteps) -> str:
     """One epoch trains, and is exported."""
-    seconds = trial.candidate.fitted.seconds
-    return f"{trial.training.n:,} rows, one epoch in {seconds:.0f} s"
+    seconds = steps.candidate.fitted.seconds
+    return f"{steps.training.n:,} rows, one epoch in {seconds:.0f} s"
 
 
-def answers_are_as_declared(trial: Trial) -> str:
+def answers_are_as_declared(steps: FirstSteps) -> str:
     """The network's outputs are the declared ones, and finite."""
-    declared = {spec.name: spec for spec in trial.definition.tensors.outputs}
-    if trial.predictions.keys() != declared.keys():
+    declared = {spec.name: spec for spec in steps.definition.tensors.outputs}
+    if steps.predictions.keys() != declared.keys():
         raise CheckFailed(
-            f"the network answers {', '.join(sorted(trial.predictions))}, and "
+            f"the network answers {', '.join(sorted(steps.predictions))}, and "
             f"{', '.join(sorted(declared))} are declared",
             "use one name for an output in network.py and schema.py",
         )
     for name, spec in declared.items():
-        answers = np.asarray(trial.predictions[name])
-        if answers.shape != (trial.holdout.n, *spec.shape):
+        answers = np.asarray(steps.predictions[name])
+        if answers.shape != (steps.holdout.n, *spec.shape):
             raise CheckFailed(
                 f"{name}: expected the shape {list(spec.shape)} for a row, found "
                 f"{list(answers.shape[1:])}",
@@ -156,10 +156,10 @@ def answers_are_as_declared(trial: Trial) -> str:
     return ", ".join(declared)
 
 
-def served_alike(trial: Trial) -> str:
+def served_alike(steps: FirstSteps) -> str:
     """The exported network is served over HTTP, and answers as in training."""
-    rehearsal = trial.rehearsal.rehearsal
-    for kind, compared in (("export", trial.evaluation.exported), ("serving", rehearsal)):
+    rehearsal = steps.rehearsal.rehearsal
+    for kind, compared in (("export", steps.evaluation.exported), ("serving", rehearsal)):
         changed = [] if compared is None else [o for o in compared.further if o.rows]
         if changed:
             raise CheckFailed(
@@ -169,10 +169,10 @@ def served_alike(trial: Trial) -> str:
     return f"p99 {rehearsal.p99_ms:.1f} ms, {rehearsal.size_mb:.1f} MB"
 
 
-def metrics_are_measured(trial: Trial) -> str:
+def metrics_are_measured(steps: FirstSteps) -> str:
     """Whatever a gate names is measured, on the slice where it is asked for."""
-    definition = trial.definition
-    evaluation = replace(trial.evaluation, rehearsal=trial.rehearsal.rehearsal)
+    definition = steps.definition
+    evaluation = replace(steps.evaluation, rehearsal=steps.rehearsal.rehearsal)
     if missing := unmeasured(definition, evaluation):
         raise CheckFailed(
             f"no metric of this name is measured: {'; '.join(missing)}",
@@ -186,9 +186,9 @@ def metrics_are_measured(trial: Trial) -> str:
     return f"{len(verdict.findings)} findings"
 
 
-def plots_are_drawn(trial: Trial) -> str:
+def plots_are_drawn(steps: FirstSteps) -> str:
     """The pictures of its report are PNG files."""
-    plots = trial.plots
+    plots = steps.plots
     wrong = [name for name, path in plots.items() if not path.read_bytes().startswith(_PNG)]
     if wrong or not plots:
         what = f"{wrong[0]} is no PNG" if wrong else "no plot is drawn"

@@ -7,7 +7,7 @@ from pathlib import Path
 from overnight.models.definition import ModelDefinition, Places
 from overnight.tasks.contract.checks import CHECKS, Check
 from overnight.tasks.contract.failure import CheckFailed
-from overnight.tasks.contract.trial import Trial
+from overnight.tasks.contract.first_steps import FirstSteps
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,20 @@ def run(
         folder: for what is trained and exported.
         seconds: how long the fit may take, and the rehearsal.
     """
-    trial = Trial(definition, places, folder, seconds=seconds)
+    steps = FirstSteps(definition, places, folder, seconds=seconds)
     failed: set[str] = set()
     for check in CHECKS.values():
-        outcome = _outcome(check, trial, failed)
+        outcome = _outcome(check, steps, failed)
         if not outcome.passed:
             failed.add(check.name)
         yield outcome
 
 
-def _outcome(check: Check, trial: Trial, failed: set[str]) -> Outcome:
+def _outcome(check: Check, steps: FirstSteps, failed: set[str]) -> Outcome:
     if missing := [name for name in check.needs if name in failed]:
         return Outcome(check.name, False, f"without {missing[0]}", skipped=True)
     try:
-        return Outcome(check.name, True, check.run(trial))
+        return Outcome(check.name, True, check.run(steps))
     except CheckFailed as failure:
         return Outcome(check.name, False, failure.message, failure.remedy)
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything

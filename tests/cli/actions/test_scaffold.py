@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from overnight import models
-from overnight.cli.actions import scaffold
-from overnight.cli.actions.init import make_project
-from overnight.cli.actions.toml_lines import with_entry
+from overnight.cli.actions.project import scaffold
+from overnight.cli.actions.project.init import make_project
+from overnight.cli.actions.project.toml_lines import with_entry
 from overnight.cli.main import app
 from overnight.infra.settings import load
 from overnight.store import project as projects

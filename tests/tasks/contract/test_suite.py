@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overnight.cli.actions import sample_data
+from overnight.cli.actions.project import sample_data
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition, Places

@@ -9,7 +9,7 @@ import pytest
 
 import overnight.models.starters.digits
 import overnight.models.starters.sales
-from overnight.cli.actions.sample_data import GENERATORS
+from overnight.cli.actions.project.sample_data import GENERATORS
 from overnight.models.definition import ModelDefinition, Places
 from overnight.models.examples import Examples, Outputs
 from overnight.models.sales import DEFINITION as SALES

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from overnight.cli.actions import sample_data
-from overnight.cli.actions.toml_lines import with_entry
+from overnight.cli.actions.project import sample_data
+from overnight.cli.actions.project.toml_lines import with_entry
 from overnight.infra.settings import load
 from overnight.models.declared import declared_models
 from overnight.store import project as projects

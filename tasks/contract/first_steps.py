@@ -37,10 +37,10 @@ class Rows:
     arrivals: int
 
 
-class Trial:
+class FirstSteps:
     """One model, its source, and a folder for what it leaves; each step is taken once, when needed.
 
-    Everything is done by the steps of a night, with one epoch and few rows.
+    Everything is done by the steps of a run, with one epoch and few rows.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from overnight import __version__
-from overnight.cli.actions.scaffold import (
+from overnight.cli.actions.project.scaffold import (
     check_name,
     checked_starter,
     model_files,
