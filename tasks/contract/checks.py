@@ -16,7 +16,8 @@ from overnight.store.registry.manifest import Finding
 from overnight.tasks.contract.failure import CheckFailed
 from overnight.tasks.contract.first_steps import FirstSteps
 from overnight.tasks.data.snapshot import Snapshot
-from overnight.tasks.data.validate import tensor_mismatch, validate
+from overnight.tasks.data.tensor_checks import tensor_mismatch
+from overnight.tasks.data.validate import validate
 from overnight.tasks.evaluation.judge import check_attainable, judge
 from overnight.tasks.training import lineage
 
