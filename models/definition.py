@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.models.gates import Gate, MinimumImprovement
-from overnight.models.learned.learner import Learner
+from overnight.models.learner import Learner
 from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
@@ -278,5 +278,5 @@ def check_learned(model: str, tensors: Schema, learned: Mapping[str, Learner]) -
         if spec.unlearned and spec.name not in learned:
             raise ConfigurationError(
                 f"{model}: of the input {spec.name!r}, {spec.unlearned}; declare it, or have it "
-                f"learned by learned={{{spec.name!r}: …}} (overnight.models.learned)"
+                f"learned by learned={{{spec.name!r}: …}} (overnight.api)"
             )

@@ -4,10 +4,10 @@ A `Learner` turns an input's published values in the training rows, and its decl
 declaration that the candidate has. It must depend on the values alone and not on their order.
 """
 
-from overnight.models.learned.learner import Learner, learn
 from overnight.models.learned.statistics import Borders, MeanAndDeviation
 from overnight.models.learned.vocabularies import Vocabulary, Words
 from overnight.models.learned.word_pieces import WordPieces
+from overnight.models.learner import Learner, learn
 
 __all__ = [
     "Borders",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from overnight.models.learned.learner import Array, present, redeclared
+from overnight.models.learner import Array, present, redeclared
 from overnight.store.errors import ConfigurationError
 from overnight.store.input_encodings import Missing
 from overnight.store.schema import TensorSpec

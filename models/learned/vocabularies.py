@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from overnight.models.learned.learner import Array, present, redeclared
+from overnight.models.learner import Array, present, redeclared
 from overnight.store.encoding.tokenizers import words
 from overnight.store.errors import ConfigurationError
 from overnight.store.input_encodings import Missing, TextEncoding

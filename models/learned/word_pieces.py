@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from overnight.models.learned.learner import Array
 from overnight.models.learned.vocabularies import count_words, text_encoding, with_pieces
+from overnight.models.learner import Array
 from overnight.store.encoding.tokenizers import CONTINUES, LONGEST_WORD
 from overnight.store.schema import TensorSpec
 

@@ -257,12 +257,13 @@ def _rule_name(check: Any) -> str:
 def _failed_finding(name: str, column: Column | None, broken: _BrokenRule, n: int) -> Finding:
     share = column.missing_share if column is not None else 0.0
     affected, unit = f"{broken.rows:,} of {n:,} values", ""
+    remedy = "" if column is not None else "; a Column of it with a missing_share allows gaps"
     if column is not None and column.tensor.shape:
         unit = " values" if column.tensor.lengths else " bytes"
     message = {
         PRESENT: f"no such column; there are {broken.example}",
         TYPE: f"expected {column}, found {broken.example}",
-        MISSING: f"{affected} are missing, at most {share:.1%} may be",
+        MISSING: f"{affected} are missing, at most {share:.1%} may be{remedy}",
         UNIQUE: f"{affected} occur more than once, the first is {broken.example}",
         RANGE: f"{affected} are outside {column}, the first is {broken.example}{unit}",
     }[broken.rule]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from overnight.models.definition import ModelDefinition
-from overnight.models.learned.learner import learn as learn_inputs
+from overnight.models.learner import learn as learn_inputs
 from overnight.store.errors import UnencodableValue
 from overnight.tasks.data.validate import origin
 from overnight.tasks.errors import Unlearnable

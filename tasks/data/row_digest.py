@@ -8,6 +8,7 @@ values whose tabs or line ends were moved from one to the next.
 import hashlib
 from collections.abc import Collection
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,8 +22,33 @@ def row_digest(rows: pa.Table, format_: int, *, without: Collection[str]) -> str
     The columns in `without` are ignored.
     """
     names = sorted(set(rows.column_names) - set(without))
-    texts = [rows.column(name).cast(pa.string()).cast(_TEXT) for name in names]
+    texts = [_as_text(rows.column(name)) for name in names]
     return _joined_by_tabs(names, texts) if format_ == 1 else _with_lengths(names, texts)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as texts; of a list each element with its length, so that no two are the same."""
+    kind = column.type
+    is_list = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(check(kind) for check in is_list):
+        return column.cast(pa.string()).cast(_TEXT)
+    return pa.chunked_array([_list_as_text(chunk) for chunk in column.chunks], _TEXT)
+
+
+def _list_as_text(lists: pa.Array) -> pa.Array:
+    """Lists as texts; null where a list is null."""
+    # Elements of lists that are null are left out, so that each list begins where one ended.
+    elements = _as_text(pa.chunked_array([pc.list_flatten(lists)]))
+    length = pc.binary_length(elements).cast(_TEXT)
+    cells = pc.fill_null(
+        pc.binary_join_element_wise(length, elements, pa.scalar(":", _TEXT)), pa.scalar("-", _TEXT)
+    )
+    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    joined = pc.binary_join(
+        pa.LargeListArray.from_arrays(offsets, cells.combine_chunks()), pa.scalar(";", _TEXT)
+    )
+    return pc.if_else(pc.is_valid(lists), joined, pa.scalar(None, _TEXT))
 
 
 def _joined_by_tabs(names: list[str], texts: list[pa.ChunkedArray]) -> str:

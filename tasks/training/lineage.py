@@ -29,6 +29,8 @@ STEPS = (
     "overnight.tasks.evaluation.rehearse",
     "overnight.tasks.evaluation.judge",
 )
+# What a model that learns of its inputs depends on as well.
+_LEARNING = ("overnight.tasks.data.learn",)
 # Without `store` and `serving`, although steps import the one and the rehearsal starts the other:
 # their effects are measured (digests of rows, answers of the real server), and a changed retry or
 # log line in them must not train every model again.
@@ -61,13 +63,16 @@ def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
     """
     sources = ModelSources.of(definition, root)
     own = [path for path in sources.files() if _is_source(path, sources.folder)]
-    modules = (*STEPS, definition.network, *(sources.module(p) for p in own if _is_python(p)))
+    steps = (*STEPS, *(_LEARNING if definition.learned else ()))
+    modules = (*steps, definition.network, *(sources.module(p) for p in own if _is_python(p)))
     trees = [SourceTree(root, PREFIX, _PACKAGES)]
     if sources.prefix != PREFIX:
         trees.append(SourceTree(sources.folder, packages=sources.packages))
     # In the folder of the distribution's package, be it that of a checkout or of a wheel.
     api = {_API: Path(overnight.__file__).with_name("api.py")}
-    reached = closure(modules, trees, excluding=_CATALOGUE, facades=api)
+    reached = closure(modules, trees, excluding=_CATALOGUE, facades=api) | _encoders(
+        definition, root
+    )
     # A shared module may read files in its folder, as the model's own code may.
     near = {file for folder in {path.parent for path in reached} for file in folder.iterdir()}
     names = _recorded_names({*reached, *own, *near}, sources, root)
@@ -143,6 +148,16 @@ def fingerprint(
     if warm:
         axes["start"] = "champion"
     return digest(json.dumps(axes, sort_keys=True).encode())
+
+
+def _encoders(definition: ModelDefinition, root: Path) -> set[Path]:
+    """The modules that encode a model's inputs; none where the network takes them as they come.
+
+    Although they are of the store: another tokenizer makes another network.
+    """
+    if not (definition.learned or definition.tensors.is_encoded):
+        return set()
+    return {root / "store" / "input_encodings.py", *(root / "store" / "encoding").glob("*.py")}
 
 
 def _recorded_names(paths: Iterable[Path], sources: ModelSources, root: Path) -> Mapping[str, Path]:

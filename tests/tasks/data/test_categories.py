@@ -152,6 +152,32 @@ def test_different_rows_have_different_digests(one: pa.Table, other: pa.Table) -
     assert row_digest(one, 2, without=()) != row_digest(other, 2, without=())
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([["a", "b"]], [["a;b"]]),
+        ([[""]], [[]]),
+        ([[None]], [["-"]]),
+        ([None], [[]]),
+        ([[["a"], ["b"]]], [[["a", "b"]]]),
+        ([[1.5, 2]], [[1.5, 3]]),
+    ],
+)
+def test_different_lists_have_different_digests(one: list, other: list) -> None:
+    digests = {row_digest(pa.table({"x": lists}), 2, without=()) for lists in (one, other)}
+
+    assert len(digests) == 2
+
+
+def test_lists_have_one_digest_however_the_table_holds_them() -> None:
+    lists = [[1.0, 2.0], None, [], [3.0]]
+    whole = pa.table({"x": pa.array(lists, pa.list_(pa.float32()))})
+    large = pa.table({"x": pa.array(lists, pa.large_list(pa.float32()))})
+    parts = pa.concat_tables([whole.slice(3), whole.slice(0, 2), whole.slice(2, 1)])
+
+    assert len({row_digest(rows, 2, without=()) for rows in (whole, large, parts)}) == 1
+
+
 def test_digests_of_the_first_format_stay_as_they_were() -> None:
     # As manifests of earlier commits record it, by hashlib alone.
     assert row_digest(table(("b", None), ("a", "ä")), 1, without=()) == (

@@ -13,6 +13,7 @@ from overnight.tasks.evaluation.reproduce import mismatches
 from overnight.tasks.training import lineage
 from overnight.tasks.training.import_closure import PREFIX
 from overnight.tasks.training.lineage import ROOT, STEPS
+from tests.support import orders
 from tests.support.examples import manifest
 
 CATALOGUED = pytest.mark.parametrize("model", models.names())
@@ -151,3 +152,14 @@ def test_a_renamed_step_is_an_error_and_no_smaller_digest(step: str, tree: Path)
 
     with pytest.raises(ConfigurationError, match=step.removeprefix(PREFIX)):
         digest("digits", tree)
+
+
+def test_the_encoders_are_in_the_digest_of_models_whose_inputs_they_encode() -> None:
+    """Another tokenizer makes another network; models of plain numbers need not care."""
+    learning = lineage.code(orders.DEFINITION).files
+    plain = lineage.code(models.find("digits")).files
+
+    names = {name.removeprefix("overnight/") for name in learning}
+    assert {"store/encoding/tokenizers.py", "models/learned/statistics.py"} <= names
+    assert "tasks/data/learn.py" in names
+    assert not {name for name in plain if "encoding" in name or "models/learned" in name}
