@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from overnight.models.definition import ModelDefinition, Places
+from overnight.models.definition import (
+    Delivery,
+    ModelDefinition,
+    Places,
+    Source,
+    StreamedDelivery,
+)
 from overnight.models.examples import Examples, Outputs
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.models.moving_holdout import DAY
+from overnight.store.errors import BadFile
 from overnight.store.registry.manifest import (
     CodeLineage,
     DataLineage,
@@ -60,19 +67,12 @@ class FirstSteps:
         delivered: list[str] = []
         tables: list[pa.Table] = []
         needed = max(_ROWS, self.declared.data_gates.minimum_rows)
-        while sum(table.num_rows for table in tables) < needed and len(tables) < _ARRIVALS:
+        while (n := sum(map(len, tables))) < needed and len(tables) < _ARRIVALS:
             delivery = source.deliver(delivered)
             if delivery is None:
                 break
-            reading = source.read(delivery.files)
-            if reading.rejected:
-                raise CheckFailed(
-                    f"the source rejects a file of its own arrival {delivery.name}: "
-                    f"{reading.rejected[0]}",
-                    "correct the file, or what source.py declares of it",
-                )
             delivered.append(delivery.name)
-            tables.append(reading.rows)
+            tables.append(_read(source, delivery, needed - n))
         if not tables:
             raise CheckFailed(
                 f"the source has no arrival now (folder: {self._places.folder or 'none'})",
@@ -173,6 +173,35 @@ class FirstSteps:
             holdout_digest="",
             holdout_rows=self.rows.holdout.num_rows,
         )
+
+
+def _read(source: Source, delivery: Delivery | StreamedDelivery, most: int) -> pa.Table:
+    """The rows of an arrival; of one that is streamed some more than `most`, never all of many.
+
+    Raises:
+        CheckFailed: naming the file or the line that the source rejects.
+    """
+    rejected: list[object] = []
+    batches: list[pa.RecordBatch] = []
+    try:
+        if isinstance(delivery, Delivery):
+            reading = source.read(delivery.files)
+            rejected += reading.rejected
+            table = reading.rows
+        else:
+            for batch in delivery.batches(rejected.append):
+                batches.append(batch)
+                if sum(each.num_rows for each in batches) >= most:
+                    break
+            table = pa.Table.from_batches(batches)
+    except BadFile as error:
+        rejected.append(error)
+    if rejected:
+        raise CheckFailed(
+            f"the source rejects a part of its own arrival {delivery.name}: {rejected[0]}",
+            "correct the file, or what source.py declares of it",
+        )
+    return table
 
 
 def _some(examples: Examples, n: int) -> Examples:

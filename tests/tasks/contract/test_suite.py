@@ -127,7 +127,7 @@ def test_what_is_wrong_is_one_line_with_a_remedy(
         (lambda folder: (folder / "night-0001.csv").unlink(), "the source has no arrival now"),
         (
             lambda folder: (folder / "night-0001.csv").write_text("label,pixel00\n1,2\n"),
-            "rejects a file of its own arrival night-0001: night-0001.csv: ",
+            "rejects a part of its own arrival night-0001: night-0001.csv: ",
         ),
         (lambda folder: (folder / "holdout.csv").unlink(), "holdout"),
     ],
