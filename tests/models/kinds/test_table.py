@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from overnight.models.kinds.table import Table, category, number, text
-from overnight.models.learned.learner import learn
+from overnight.models.learner import learn
 from overnight.store.encoding import encode, network_inputs
 from overnight.store.errors import ConfigurationError
 from overnight.store.schema import Schema, TensorSpec
