@@ -183,7 +183,8 @@ class ModelDefinition:
         learned: what each run learns of an input on its training rows before it trains, by name:
             vocabularies, pieces of texts, statistics. The version's schema has it.
         row_defaults: for columns that came later than the first rows: the value that earlier rows
-            are read with. Without it they are read as null, where the column may have gaps.
+            are read with, if it is not the `default` of the input of that name. Without either they
+            are read as null, where the column may have gaps.
     """
 
     name: str

@@ -48,14 +48,22 @@ class DeclaredColumns:
 
     @classmethod
     def of(cls, definition: ModelDefinition) -> Self:
-        """Those of a definition: its data gates, its inputs, and its defaults."""
-        gates = definition.data_gates
+        """Those of a definition: its data gates, its inputs, and their defaults.
+
+        What a request without an input is answered with, earlier rows without it are read with,
+        unless `row_defaults` say otherwise.
+        """
+        gates, inputs = definition.data_gates, definition.tensors.inputs
+        single = {spec.name: spec.default for spec in inputs if not spec.shape}
+        of_inputs = {
+            name: value for name, value in single.items() if isinstance(value, str | int | float)
+        }
         return cls(
             names=_OWN
             | {column.name for column in gates.columns}
-            | {spec.name for spec in definition.tensors.inputs}
+            | {spec.name for spec in inputs}
             | {*definition.row_defaults, gates.fresh_by},
-            defaults=definition.row_defaults,
+            defaults={**of_inputs, **definition.row_defaults},
             gaps={column.name: _type(column) for column in gates.columns if column.missing_share},
         )
 
@@ -112,9 +120,12 @@ def _with_default(rows: pa.Table, name: str, value: RowValue) -> pa.Table:
 def _type(column: Column) -> pa.DataType:
     """The type of a declared column of which no row has a value yet."""
     spec = column.tensor
-    if spec.vocabulary or spec.datatype not in NUMPY_TYPES:
+    if column.holds_names or spec.datatype == "BYTES":
         return pa.string()
-    return pa.binary() if spec.shape else pa.from_numpy_dtype(np.dtype(NUMPY_TYPES[spec.datatype]))
+    number = pa.from_numpy_dtype(np.dtype(NUMPY_TYPES[spec.datatype]))
+    if spec.lengths:
+        return pa.list_(number)
+    return pa.binary() if spec.shape else number
 
 
 def left_out(arrival: pa.Schema, chosen: Collection[str] | None) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Reads arrivals in a child process with limits on memory and time.
 
-`python -m overnight.tasks.data.reader_process MODEL LIMITS` answers requests, one line of JSON
-each, until its standard input closes. Whatever breaks it refuses the arrival that it was reading.
+`python -m overnight.tasks.data.reader_process MODEL MODULE WHERE MEGABYTES` answers requests, one
+line of JSON each, until its standard input closes. Whatever breaks it refuses the arrival that it
+was reading.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from overnight import models
 from overnight.models.definition import Places, StreamedDelivery
 from overnight.models.errors import SourceUnavailable, as_reported
 from overnight.models.sources.access import SourceAccess
+from overnight.store.project import DeclaredModel
 from overnight.store.values import Value
 from overnight.tasks import child_process
 from overnight.tasks.data.read_arrival import (
@@ -130,7 +132,10 @@ class ReaderProcess(AbstractContextManager["ReaderProcess"]):
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        arguments = [self._model, str(self._limits.memory_mb)]
+        # The child reads no settings, so that it cannot know which project declares the model.
+        declared = models.declaration(self._model)
+        memory = str(self._limits.memory_mb)
+        arguments = [declared.name, declared.module, declared.where, memory]
         child = self._running.enter_context(
             child_process.running(__name__, arguments, log=self._log)
         )
@@ -209,14 +214,14 @@ def _checked(line: bytes) -> object:
     return answer
 
 
-def main(model: str, memory_mb: int) -> None:
+def main(model: DeclaredModel, memory_mb: int) -> None:
     """Answer requests until the parent closes standard input; the first line is `Places`."""
     # Only answers may reach the parent, whatever a library prints.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     # Arrow's own allocator takes memory in large blocks, which the limit would count as used.
     pa.set_memory_pool(pa.system_memory_pool())
-    definition = models.find(model)
+    definition = models.load(model)
     lines = _requests()
     source = definition.open_source(_decoded(next(lines)))
     reader = ReadHere(source, definition.data_gates)
@@ -271,4 +276,4 @@ def _limit_memory(megabytes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(DeclaredModel(*sys.argv[1:4]), int(sys.argv[4]))

@@ -1,5 +1,6 @@
 """Columns come, go and change their types over three nights of one model."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pyarrow as pa
 import pytest
 
 from overnight.models.data_gates.columns import Column
+from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition
 from overnight.store.errors import ConfigurationError
+from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.registry.manifest import Finding
+from overnight.store.schema import TensorSpec
 from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.snapshot import Snapshot, read_holdout, read_rows, read_stamped, retake
@@ -154,6 +158,38 @@ def test_a_new_column_without_a_default_is_refused_with_the_remedy(
 
     assert expected in wrong[0].message
     assert "2 rows came before it: declare row_defaults={'sugar': …}" in wrong[0].message
+
+
+def test_the_default_of_an_input_is_that_of_earlier_rows_unless_the_rows_have_their_own() -> None:
+    sugar = TensorSpec(name="sugar", datatype="FP32", shape=(), default=2.5)
+    names = TensorSpec(name="grape", datatype="INT32", shape=(), default="other")
+    later = definition(sugar, names)
+
+    assert DeclaredColumns.of(later).defaults == {"sugar": 2.5, "grape": "other"}
+    own = replace(later, row_defaults={"sugar": 0.0})
+    assert DeclaredColumns.of(own).defaults == {"sugar": 0.0, "grape": "other"}
+
+
+def test_columns_with_gaps_have_the_type_of_their_values() -> None:
+    missing, text = Missing(), TextEncoding(tokenizer="whitespace", length=3)
+    specs = (
+        TensorSpec(name="age", datatype="FP32", shape=(), missing=missing),
+        TensorSpec(name="note", datatype="BYTES", shape=(), missing=missing, text=text),
+        TensorSpec(name="track", datatype="FP32", shape=(4,), lengths=(2, 4), missing=missing),
+    )
+    city = TensorSpec(name="city", datatype="INT32", shape=(), missing=missing)
+    columns = (
+        *(Column(spec, missing_share=0.5) for spec in specs),
+        Column(city, missing_share=0.5, categorical=True),
+    )
+    model = replace(definition(ACID), data_gates=DataGates(columns=columns))
+
+    assert DeclaredColumns.of(model).gaps == {
+        "age": pa.float32(),
+        "note": pa.string(),
+        "track": pa.list_(pa.float32()),
+        "city": pa.string(),
+    }
 
 
 def test_a_default_of_another_kind_than_the_column_names_the_field(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from overnight.models.definition import Places
+from overnight.store.project import DeclaredModel, Project, current, use
 from overnight.tasks.data.read_arrival import ReadOutcome, ReadRequest, row_batches
 from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
 from overnight.tasks.errors import StepFailed
@@ -104,6 +106,32 @@ def test_what_ends_the_process_twice_is_refused_unless_somebody_stopped_it(
     assert "ended the process by SIGSEGV, twice" in outcome.failures[0].message
 
 
-def test_a_model_that_cannot_be_opened_is_no_fault_of_an_arrival(tmp_path: Path) -> None:
-    with reader("nobody", tmp_path) as reading, pytest.raises(StepFailed, match="did not start"):
-        reading.read(request(tmp_path, "good.csv", GOOD))
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A folder of somebody's own models, with one that is like the sales and one that is absent."""
+    before = current()
+    declared = tuple(
+        DeclaredModel(name, f"{name}_of_a_project", "overnight.toml")
+        for name in ("corner", "absent")
+    )
+    use(Project(tmp_path, declared=declared))
+    yield tmp_path
+    use(before)
+
+
+def test_a_model_of_a_project_is_read_by_a_process_that_knows_no_project(project: Path) -> None:
+    (project / "corner_of_a_project.py").write_text(
+        "from dataclasses import replace\n"
+        "from overnight.models import sales\n"
+        "DEFINITION = replace(sales.DEFINITION, name='corner')\n"
+    )
+
+    with reader("corner", project) as reading:
+        outcome = reading.read(request(project, "good.csv", GOOD))
+
+    assert (outcome.rows, outcome.failures) == (1, ())
+
+
+def test_a_model_that_cannot_be_opened_is_no_fault_of_an_arrival(project: Path) -> None:
+    with reader("absent", project) as reading, pytest.raises(StepFailed, match="did not start"):
+        reading.read(request(project, "good.csv", GOOD))
