@@ -20,13 +20,14 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Array, Examples, Outputs
 from overnight.models.gates import Gate, MinimumImprovement
 from overnight.models.learner import Learner
-from overnight.models.metrics.equivalence import Tolerance
+from overnight.models.metrics.equivalence import Tolerance, Tolerances
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
 from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Ranges
 from overnight.models.sources.access import SourceAccess
 from overnight.models.sources.streaming import Rejected
+from overnight.models.validation import Validation
 from overnight.store.encoding import network_inputs
 from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
@@ -131,6 +132,12 @@ class TrainingSettings(Value):
     patience_epochs: int
 
 
+# Of a network without a fit: its own weights are the version.
+AS_IT_IS = TrainingSettings(
+    epochs=0, batch_rows=1, learning_rate=0.0, seed=1, validation_share=0.0, patience_epochs=0
+)
+
+
 class Progress(Value):
     """Training progress: `step` of `steps` in `epoch` of `epochs`, both counted from one."""
 
@@ -158,7 +165,8 @@ class ModelDefinition:
         network: a module with `fit`, `export` and `predict`, imported by the training process only.
         pictures: a module with `pictures(examples, outputs, history)`, imported for reports only.
         tensors: the published signature: inputs, outputs and class labels.
-        settings: hyper-parameters of a fit from initial weights.
+        settings: hyper-parameters of a fit from initial weights; `AS_IT_IS` for a network that is
+            served with the weights that it came with.
         examples: from rows to n examples: inputs by name, labels, and masks of slices.
         measure: metrics with intervals, whole and by slice, from n examples and their outputs.
         correct: which of n answers count as right, [n].
@@ -176,7 +184,10 @@ class ModelDefinition:
             with the arrival, with inputs as they were known before it. Without it, the examples of
             the arrival's rows.
         moving_holdout: the newest days of a snapshot are the holdout, instead of frozen rows.
-        tolerance: how far a served number may be from the trained network's and count as the same.
+        tolerance: how far a served number may be from the trained network's and count as the same;
+            one for all outputs, or by output.
+        validation: which rows validate a fit: the latest or whole groups where examples have times
+            or groups, and else random ones ("automatic"); or always one of these.
         schedule: when it is retrained by itself; None for never.
         limits: how long its steps may take.
         tags: further tags of its deployments in Prefect.
@@ -208,7 +219,8 @@ class ModelDefinition:
     per_row: Callable[[Examples, Outputs], tuple[RowMetric, ...]] | None = None
     arrival_examples: Callable[[pa.Table, pa.Table], Examples] | None = None
     moving_holdout: MovingHoldout | None = None
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerance: Tolerances = field(default_factory=Tolerance)
+    validation: Validation = "automatic"
     schedule: Schedule | None = field(default_factory=Schedule)
     limits: StepLimits = field(default_factory=StepLimits)
     tags: tuple[str, ...] = ()

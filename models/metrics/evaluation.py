@@ -94,11 +94,15 @@ class Paired:
 
 @dataclass(frozen=True)
 class Changed:
-    """The rows in which a further output differs; `exact` for outputs of flags or codes."""
+    """The rows in which a further output differs; `exact` for outputs of flags or codes.
+
+    `largest_difference` is over all numbers of the output.
+    """
 
     output: str
     rows: int
     exact: bool
+    largest_difference: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,15 @@ PREDICTOR_ROWS = 256
 Alike = Callable[[Outputs, Outputs], NDArray[np.bool_]]
 
 
-def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -> dict[str, bytes]:
+def export(
+    network: keras.Model, sample: Mapping[str, Array], *, alike: Alike | Mapping[str, Alike]
+) -> dict[str, bytes]:
     """Turn a network into `network.keras`, `predictor.tflite`, and `exported.json`.
 
     The predictor runs in LiteRT with built-in operators only, at any batch size; its signature has
     the names of the network's inputs and outputs. Its weights are int8 when at least 99.9 % of the
-    answers to the sample are alike, and float32 otherwise.
+    answers to the sample are alike, and float32 otherwise. With `alike` by output, that many
+    answers of each output must be.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
@@ -43,21 +46,26 @@ def export(network: keras.Model, sample: Mapping[str, Array], *, alike: Alike) -
         _write_graph(network, graph)
         # int8 first: most networks keep their answers, and serve in a quarter of the memory.
         predictor = _converted(graph, compress=True)
-        same = alike(predict(network, sample), run_predictor(predictor, sample))
-        agreement = float(same.mean())
+        trained, exported = predict(network, sample), run_predictor(predictor, sample)
+        by_output = alike if isinstance(alike, Mapping) else {"": alike}
+        agreements = {
+            output: float(same(trained, exported).mean()) for output, same in by_output.items()
+        }
+        agreement = min(agreements.values())
         is_sufficient = agreement >= SUFFICIENT_AGREEMENT
         if not is_sufficient:
             predictor = _converted(graph, compress=False)
-    exported = Exported(
+    measured = Exported(
         weights="int8" if is_sufficient else "float32",
         agreement=agreement,
-        rows=len(same),
+        rows=len(next(iter(sample.values()))),
         sufficient=SUFFICIENT_AGREEMENT,
+        outputs=agreements if len(agreements) > 1 else {},
     )
     return {
         "network.keras": saved,
         "predictor.tflite": predictor,
-        "exported.json": exported.model_dump_json().encode(),
+        "exported.json": measured.model_dump_json().encode(),
     }
 
 

@@ -6,7 +6,7 @@ Imported by networks only, in the training process: it imports TensorFlow.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from overnight.models.definition import Progress, TrainingSettings
 from overnight.models.examples import Examples
 from overnight.models.training.export import continue_from
+from overnight.models.training.freezing import Freezer, Frozen
+from overnight.models.training.weights import ClassWeights, row_weights
 
 REPORT_EVERY_SECONDS = 0.4
 
@@ -27,6 +29,13 @@ Metrics = Mapping[str, float]
 Epoch = Callable[[int, Report], Metrics]
 # The steps of an epoch, the function that trains one, and the function that validates.
 Course = tuple[int, Epoch, Callable[[], Metrics]]
+# Makes an optimiser for so many steps at a learning rate.
+MakeOptimizer = Callable[[float, int], keras.optimizers.Optimizer]
+
+
+def adam(learning_rate: float, _steps: int) -> keras.optimizers.Optimizer:
+    """Adam at a constant learning rate (Kingma and Ba 2015)."""
+    return keras.optimizers.Adam(learning_rate)
 
 
 class Fitted(NamedTuple):
@@ -141,10 +150,12 @@ def keep_best(
     settings: TrainingSettings,
     steps: int,
     report: Report,
+    unstopped: int = 0,
 ) -> Fitted:
     """Train for all epochs, and keep the weights of the one with the least `validation_loss`.
 
-    Stops early when `patience_epochs` bring no smaller one. `report` is called at each epoch's end.
+    Stops early when `patience_epochs` bring no smaller one, counted after the first `unstopped`
+    epochs. `report` is called at each epoch's end.
     """
     history: list[dict[str, float]] = []
     # If every loss is NaN, the initial weights are kept, which no gate lets pass.
@@ -157,7 +168,7 @@ def keep_best(
         if metrics["validation_loss"] < best_loss:
             best_epoch, best_loss = epoch, metrics["validation_loss"]
             best_weights = network.get_weights()
-        elif epoch - best_epoch >= settings.patience_epochs:
+        elif epoch - max(best_epoch, unstopped) >= settings.patience_epochs:
             break
     network.set_weights(best_weights)
     return Fitted(network, history)
@@ -176,59 +187,146 @@ def fit(
     training: Examples,
     validation: Examples,
     *,
-    output: str,
-    loss: Any,
-    metrics: tuple[str, ...] = (),
+    losses: Mapping[str, Any] | None = None,
+    loss_weights: Mapping[str, float] | None = None,
+    metrics: Sequence[Any] | Mapping[str, Sequence[Any]] = (),
+    class_weights: Mapping[str, ClassWeights] | None = None,
+    frozen: Frozen | None = None,
+    optimizer: MakeOptimizer = adam,
     settings: TrainingSettings,
     report: Report,
     start: Path | None = None,
+    output: str = "",
+    loss: Any = None,
 ) -> Fitted:
-    """Train a network on one of its outputs, in Keras' own loop.
+    """Train a network on its outputs that have a loss, in Keras' own loop.
 
-    Further outputs are left as they follow from the weights that this one needs. With `start`, the
-    `network.keras` of an earlier version, training starts from its weights. The same machine,
-    settings and rows give the same weights.
+    Further outputs are left as they follow from the weights that these need. With `start`, the
+    `network.keras` of an earlier version, training starts from its weights. Rows count by the
+    weights of the examples, in validation as well. The same machine, settings and rows give the
+    same weights.
 
     Args:
-        output: the name of the output that the labels belong to.
-        loss: a loss as Keras takes it.
-        metrics: names of further Keras metrics.
+        losses: by output, each as Keras takes it.
+        loss_weights: by output; without one a loss counts as 1.
+        metrics: further Keras metrics by output, or those of the only output.
+        class_weights: by output, for those whose labels are classes.
+        frozen: layers that keep their weights at first.
+        optimizer: makes the optimiser from the learning rate and the number of steps.
+        output: with `loss`, the same as `losses={output: loss}`.
+
+    Raises:
+        ValueError: a loss, metric or weight belongs to no output, or a layer does not exist.
     """
     check_rows(training, validation)
+    losses = dict(losses) if losses else {output: loss}
+    if not isinstance(metrics, Mapping):
+        metrics = {next(iter(losses)): metrics}
+    _check_outputs(losses, _output_names(network))
+    for named in (loss_weights or {}, metrics, class_weights or {}):
+        _check_outputs(named, losses)
     # Keras shuffles by its global seed.
     keras.utils.set_random_seed(settings.seed)
     if start is not None:
         continue_from(network, start)
-    learner = _with_only(network, output)
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
-    learner.compile(optimizer, loss={output: loss}, metrics={output: list(metrics)})
+    learner = _with_only(network, tuple(losses))
     rows = min(settings.batch_rows, training.n)
+    steps = -(-training.n // rows)
+    freezer = Freezer(network, frozen) if frozen else None
+    frozen_epochs = _frozen_epochs(frozen, settings)
+
+    def compiled(share: float, epochs: int) -> None:
+        learner.compile(
+            optimizer(settings.learning_rate * share, epochs * steps),
+            loss=losses,
+            loss_weights={name: loss_weights.get(name, 1.0) for name in losses}
+            if loss_weights
+            else None,
+            metrics={name: list(values) for name, values in metrics.items()},
+        )
+
     learned, held_out = (
-        (dict(examples.inputs), {output: examples.labels_of(output)})
+        (
+            dict(examples.inputs),
+            {name: examples.labels_of(name) for name in losses},
+            row_weights(examples, training, tuple(losses), class_weights or {}),
+        )
         for examples in (training, validation)
     )
 
-    def learn(_epoch: int, _report: Report) -> Metrics:
-        values_by_name = learner.fit(*learned, batch_size=rows, epochs=1, verbose=0).history
-        return {_plain(name, output): float(values[-1]) for name, values in values_by_name.items()}
+    def learn(epoch: int, _report: Report) -> Metrics:
+        if freezer and frozen and epoch == frozen_epochs + 1:
+            freezer.thaw()
+            # Compiled again: only then do Keras and the optimiser know what learns.
+            compiled(frozen.thawed_rate, settings.epochs - frozen_epochs)
+        x, y, weights = learned
+        values_by_name = learner.fit(
+            x, y, sample_weight=weights, batch_size=rows, epochs=1, verbose=0
+        ).history
+        return {_plain(name, losses): float(values[-1]) for name, values in values_by_name.items()}
 
     def validate() -> Metrics:
-        values_by_name = learner.evaluate(*held_out, batch_size=rows, verbose=0, return_dict=True)
+        x, y, weights = held_out
+        values_by_name = learner.evaluate(
+            x, y, sample_weight=weights, batch_size=rows, verbose=0, return_dict=True
+        )
         return {
-            f"validation_{_plain(name, output)}": float(x) for name, x in values_by_name.items()
+            f"validation_{_plain(name, losses)}": float(x) for name, x in values_by_name.items()
         }
 
-    steps = -(-training.n // rows)
-    return keep_best(network, learn, validate, settings=settings, steps=steps, report=report)
+    if freezer and frozen_epochs:
+        freezer.freeze()
+    compiled(1.0, frozen_epochs or settings.epochs)
+    try:
+        return keep_best(
+            network,
+            learn,
+            validate,
+            settings=settings,
+            steps=steps,
+            report=report,
+            unstopped=frozen_epochs if frozen_epochs < settings.epochs else 0,
+        )
+    finally:
+        # What is saved is the network, and not how it was trained.
+        if freezer:
+            freezer.thaw()
 
 
-def _with_only(network: keras.Model, output: str) -> keras.Model:
-    """The network with one output, sharing its weights: Keras wants labels for every output."""
-    if not isinstance(network.output, Mapping) or len(network.output) == 1:
+def _frozen_epochs(frozen: Frozen | None, settings: TrainingSettings) -> int:
+    """How many epochs train without the frozen layers."""
+    if frozen is None:
+        return 0
+    return settings.epochs if frozen.epochs is None else min(frozen.epochs, settings.epochs)
+
+
+def _check_outputs(named: Collection[str], known: Collection[str]) -> None:
+    """Check that losses are of the network's outputs, and all else of outputs with a loss."""
+    if unknown := [name for name in named if name not in known]:
+        raise ValueError(
+            "losses belong to outputs of the network; metrics and weights to outputs with a loss: "
+            f"expected some of {', '.join(known)}, found {', '.join(map(repr, unknown))}; correct "
+            "the names in the network's module"
+        )
+
+
+def _output_names(network: keras.Model) -> list[str]:
+    """The names of a network's outputs; of one that has only one and no name, that of its layer."""
+    return list(network.output if isinstance(network.output, Mapping) else network.output_names)
+
+
+def _with_only(network: keras.Model, outputs: tuple[str, ...]) -> keras.Model:
+    """The network with some outputs, sharing its weights: Keras wants labels for every output."""
+    if {*_output_names(network)} == {*outputs}:
         return network
-    return keras.Model(network.input, {output: network.output[output]})
+    return keras.Model(network.input, {name: network.output[name] for name in outputs})
 
 
-def _plain(name: str, output: str) -> str:
-    """The name of a Keras metric without the prefix of its output."""
-    return name.removeprefix(f"{output}_")
+def _plain(name: str, outputs: Collection[str]) -> str:
+    """The name of a Keras metric: alone where there is one output, else after its output's."""
+    # The longest first: the name of one output may begin with that of another.
+    for output in sorted(outputs, key=len, reverse=True):
+        if name.startswith(f"{output}_"):
+            plain = name.removeprefix(f"{output}_")
+            return plain if len(outputs) == 1 else f"{output}.{plain}"
+    return name

@@ -118,13 +118,17 @@ class EnvironmentLineage(Value):
 
 
 class TrainingLineage(Value):
-    """Settings and cost of a fit; `continued_from` is the version whose weights it started from."""
+    """Settings and cost of a fit; `continued_from` is the version whose weights it started from.
+
+    `as_it_is`: nothing was trained; the weights are those that the network came with.
+    """
 
     settings: dict[str, float | int | str | bool]
     epochs: int
     cpu_seconds: float
     seconds: float
     continued_from: str | None = None
+    as_it_is: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class RunLineage(Value):
@@ -167,13 +171,15 @@ class Exported(Value):
     """The weight format in which the network is served, and the measurement behind that choice.
 
     `agreement` is the share of `rows` on which int8 weights agree with the trained network: int8 is
-    served if it is at least `sufficient`, else float32.
+    served if it is at least `sufficient`, else float32. `outputs` has the share of each output,
+    where there are several; `agreement` is then the least of them.
     """
 
     weights: Literal["int8", "float32"]
     agreement: float
     rows: int
     sufficient: float
+    outputs: dict[str, float] = Field(default_factory=dict, exclude_if=lambda value: not value)
 
 
 class Rehearsed(Value):

@@ -23,7 +23,7 @@ import psutil
 from numpy.typing import NDArray
 
 from overnight.models.examples import Array, Examples
-from overnight.models.metrics.equivalence import Tolerance, compare_outputs
+from overnight.models.metrics.equivalence import Tolerance, Tolerances, compare_outputs
 from overnight.models.metrics.evaluation import Rehearsal
 from overnight.store.encoding.arrays import packed
 from overnight.store.registry.manifest import Manifest
@@ -55,7 +55,7 @@ def rehearse(
     expected: Mapping[str, Array],
     folder: Path,
     seconds: float,
-    tolerance: Tolerance | None = None,
+    tolerance: Tolerances | None = None,
 ) -> RehearsalResult:
     """Serve the bundle and request the whole holdout in batches, then single rows.
 

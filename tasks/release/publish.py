@@ -71,6 +71,7 @@ def draft(
             cpu_seconds=fitted.cpu_seconds,
             seconds=fitted.seconds,
             continued_from=fitted.continued_from,
+            as_it_is=fitted.as_it_is,
         ),
         run=run,
         data_findings=data_findings,

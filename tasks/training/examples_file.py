@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from overnight.models.examples import Array, Examples
+from overnight.store.errors import ConfigurationError
 from overnight.store.schema import Schema
 
 _INPUT, _LABELS = "input.", "labels."
@@ -28,7 +29,7 @@ def save(path: Path, examples: Examples) -> None:
         arrays["weights"] = np.asarray(examples.weights, np.float32)
     for name in ("groups", "times"):
         if (values := getattr(examples, name)) is not None:
-            arrays[name] = _plain(values)
+            arrays[name] = _plain(values, name)
     if examples.tensors is not None:
         arrays["tensors"] = np.frombuffer(examples.tensors.encoded(), np.uint8)
     np.savez(path, **arrays)
@@ -57,7 +58,16 @@ def load(path: Path) -> Examples:
         )
 
 
-def _plain(values: Array) -> Array:
+def _plain(values: Array, name: str) -> Array:
     """Texts and dates as the places of their values in order: only identity and order matter."""
     values = np.asarray(values)
-    return np.unique(values, return_inverse=True)[1] if values.dtype.hasobject else values
+    if not values.dtype.hasobject:
+        return values
+    try:
+        return np.unique(values, return_inverse=True)[1]
+    except TypeError:
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise ConfigurationError(
+            f"examples: {name} are values of one kind that have an order, and none is missing; "
+            f"found {kinds}; correct the model's `examples`"
+        ) from None

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from overnight.models.definition import ModelDefinition, Progress, TrainingSettings
 from overnight.models.examples import Examples
+from overnight.models.metrics.equivalence import Tolerance, Tolerances
 from overnight.store.local_files import lock
 from overnight.store.objects.digests import digest
 from overnight.store.objects.keys import new_version
@@ -35,6 +37,7 @@ class FittedRun(Value):
     cpu_seconds: float
     seconds: float
     continued_from: str | None = None
+    as_it_is: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def train(
                 "network": network,
                 "settings": settings.model_dump(),
                 "continued_from": start.version if start else None,
+                "tolerance": _tolerance(definition.tolerance),
+                "validation": definition.validation,
             }
             (folder / "request.json").write_text(json.dumps(request))
             child_process.run(
@@ -128,6 +133,13 @@ def _module_names(network: str, checkout: Path | None) -> tuple[str, str]:
     # Revisions from before the one package: the versions that they trained are reproduced, too.
     # Not as one literal: the import closure takes a dotted name in a string for a module.
     return ".".join(("tasks", "fit")), network.removeprefix("overnight.")  # noqa: FLY002
+
+
+def _tolerance(tolerance: Tolerances) -> dict[str, Any]:
+    """One tolerance, or one by output, as plain values."""
+    if isinstance(tolerance, Tolerance):
+        return asdict(tolerance)
+    return {output: asdict(own) for output, own in tolerance.items()}
 
 
 def _report_progress(line: str, report: Callable[[Progress], None]) -> None:

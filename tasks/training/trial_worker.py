@@ -4,7 +4,6 @@ It fits as `request.json` in the folder says, prints its progress as lines of JS
 validation loss of each epoch, and keeps nothing.
 """
 
-import importlib
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from overnight.models.definition import TrainingSettings
 from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.examples_file import load
+from overnight.tasks.training.network_module import NetworkModule
 from overnight.tasks.training.worker import print_progress, split
 
 
@@ -20,8 +20,9 @@ def main(folder: Path) -> None:
     """Fit with the requested settings on the rows that the request names."""
     request = json.loads((folder / "request.json").read_text())
     settings = TrainingSettings.model_validate(request["settings"])
-    network = importlib.import_module(request["network"])
-    training, validation = split(load(Path(request["rows"])), settings)
+    network = NetworkModule(request["network"])
+    rows = load(Path(request["rows"]))
+    training, validation = split(rows, settings, request["validation"])
     network.fit(training, validation, settings=settings, report=print_progress)
 
 

@@ -130,6 +130,7 @@ class _Study:
             "network": self._definition.network,
             "rows": str(self._rows.absolute()),
             "settings": settings.model_dump(),
+            "validation": self._definition.validation,
         }
         (trial_folder / "request.json").write_text(json.dumps(request))
         self._record(trial, proposed, *self._fit(trial, trial_folder))

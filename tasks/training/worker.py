@@ -5,22 +5,27 @@ prints a line of JSON for each step of progress. No other module of a pipeline r
 TensorFlow.
 """
 
-import importlib
 import json
 import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from overnight.models import validation
 from overnight.models.definition import Progress, TrainingSettings
 from overnight.models.examples import Examples
+from overnight.models.metrics.equivalence import Tolerance, Tolerances
+from overnight.models.validation import Validation
 from overnight.store.objects.digests import digest
 from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.examples_file import load
+from overnight.tasks.training.network_module import NetworkModule
 from overnight.tasks.training.predictor_check import check_predictor
 from overnight.tasks.training.train import FITTED, START, FittedRun
 
@@ -30,18 +35,26 @@ def main(folder: Path) -> None:
     began = time.monotonic()
     request = json.loads((folder / "request.json").read_text())
     settings = TrainingSettings.model_validate(request["settings"])
-    network = importlib.import_module(request["network"])
-    training, validation = split(load(folder / "training.npz"), settings)
+    network = NetworkModule(request["network"])
+    rows = load(folder / "training.npz")
     start_version = request.get("continued_from")
-    start = {"start": folder / START} if start_version else {}
-    model, history = network.fit(
-        training, validation, settings=settings, report=print_progress, **start
-    )
+    start = folder / START if start_version else None
+    if settings.epochs:
+        training, held_out = split(rows, settings, request.get("validation", "automatic"))
+        model, history = network.fit(
+            training, held_out, settings=settings, report=print_progress, start=start
+        )
+    else:
+        # Nothing is learned, so every row may be measured on.
+        training, held_out = rows, rows.take(np.arange(0))
+        model, history = network.as_it_is(rows, settings), []
     holdout = load(folder / "holdout.npz")
     # The export chooses int8 or float by the rows that the rehearsal will request.
-    files = network.export(model, holdout.inputs if holdout.n else validation.inputs)
-    if training.tensors is not None:
-        check_predictor(files["predictor.tflite"], training.tensors)
+    sample = next(part for part in (holdout, held_out, training) if part.n).inputs
+    tolerance = requested_tolerance(request)
+    files = network.export(model, sample, tensors=rows.tensors, tolerance=tolerance)
+    if rows.tensors is not None:
+        check_predictor(files["predictor.tflite"], rows.tensors)
     for name, body in files.items():
         (folder / name).write_bytes(body)
     np.savez(folder / "predictions.npz", **network.predict(model, holdout.inputs))
@@ -53,10 +66,11 @@ def main(folder: Path) -> None:
         history=tuple(history),
         files={name: digest((folder / name).read_bytes()) for name in file_names},
         training_rows=training.n,
-        validation_rows=validation.n,
+        validation_rows=held_out.n,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         seconds=time.monotonic() - began,
         continued_from=start_version,
+        as_it_is=not settings.epochs,
     )
     # Renamed into place: a killed process leaves no half result.
     part = folder / (FITTED + ".part")
@@ -69,12 +83,19 @@ def print_progress(progress: Progress) -> None:
     print(progress.model_dump_json(), flush=True)
 
 
-def split(examples: Examples, settings: TrainingSettings) -> tuple[Examples, Examples]:
-    """Split off a random share of the rows for validation; returns training and validation."""
-    order = np.random.default_rng(settings.seed).permutation(examples.n)
-    validation_rows = max(1, round(examples.n * settings.validation_share))
-    training, validation = order[validation_rows:], order[:validation_rows]
-    return examples.take(np.sort(training)), examples.take(np.sort(validation))
+def split(
+    examples: Examples, settings: TrainingSettings, by: Validation = "automatic"
+) -> tuple[Examples, Examples]:
+    """Split off the rows that validate; returns training and validation."""
+    return validation.split(examples, by=by, share=settings.validation_share, seed=settings.seed)
+
+
+def requested_tolerance(request: Mapping[str, Any]) -> Tolerances:
+    """The tolerance of a request: one, or one by output."""
+    tolerance = request.get("tolerance", {})
+    if all(isinstance(value, Mapping) for value in tolerance.values()):
+        return {output: Tolerance(**fields) for output, fields in tolerance.items()}
+    return Tolerance(**tolerance)
 
 
 if __name__ == "__main__":
