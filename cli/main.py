@@ -42,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
 )
 _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Project": (new.init, new.new, new.deploy),
+    "Project": (new.init, new.new, new.import_model, new.deploy),
     "Stack": (stack.up, stack.down, inspect.status),
     "Pipeline": (
         training.ingest,

@@ -248,6 +248,11 @@ _RESERVED = frozenset({*keyword.kwlist, "self", "file", "allow_pickle"})
 _TENSOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
+def reserved_names() -> frozenset[str]:
+    """Names that no tensor may have."""
+    return _RESERVED
+
+
 def check_tensor_names(model: str, tensors: Schema) -> None:
     """Check that tensors have names that Keras, LiteRT and JSON accept, each its own.
 

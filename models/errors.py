@@ -3,7 +3,8 @@
 overnight.store.errors.OvernightError
 ├── UnknownModel            not in the catalogue
 ├── SourceUnavailable       no place has the data: try again, or name a folder
-└── UnusableSource          a source answers, but not as declared: mend it or the declaration
+├── UnusableSource          a source answers, but not as declared: mend it or the declaration
+└── UnusableNetwork         a file holds no network that can be served: save it otherwise
 """
 
 from collections.abc import Sequence
@@ -56,3 +57,10 @@ def as_reported(kind: str, message: str) -> OvernightError | None:
             OvernightError.__init__(error, message)
             return error
     return None
+
+
+class UnusableNetwork(OvernightError):
+    """A file holds no network that can be served or trained."""
+
+    def __init__(self, file: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{file}: {problem}; {remedy}")

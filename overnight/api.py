@@ -10,6 +10,7 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.data_gates.drift import SameShares, SameSpread
 from overnight.models.definition import (
+    AS_IT_IS,
     Delivery,
     ModelDefinition,
     Places,
@@ -64,6 +65,7 @@ from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Forecast, Schema, TensorSpec
 
 __all__ = [
+    "AS_IT_IS",
     "Array",
     "AtLeast",
     "AtMost",

@@ -69,6 +69,68 @@ def new(
     )
 
 
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A .keras file, or the folder of a SavedModel.")],
+    name: Annotated[str, typer.Argument(help="The name of the model: letters and digits.")],
+    *,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of CSV files, one of them holdout.csv; else rows are generated."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="The column with labels, or OUTPUT=COLUMN.")
+    ] = None,
+    classes: Annotated[
+        str, typer.Option(help="The names of the classes, in the network's order: no,yes")
+    ] = "",
+    columns: Annotated[
+        list[str] | None, typer.Option(help="The columns of an input: INPUT=COLUMN,COLUMN")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(help="Another name of an input or output: OLD=NEW")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="The module, or Python file, with layers of your own.")
+    ] = None,
+    package: Package = None,
+) -> None:
+    """Add a model that serves an existing network as it is: its weights are the version.
+
+    The file is copied into the model's package, and no code in it is run. The version passes gates,
+    rehearsal and approval like any other. Losses that are added to its network.py make it train on
+    from these weights; docs/networks.md shows how.
+
+    Examples:
+
+        overnight import-model churn.keras churn --rows churn/ --label left --classes no,yes
+
+        overnight import-model exported/ ranking --rename output_0=score
+    """
+    from overnight.cli.actions.imports import import_model as action
+
+    pairs = dict(each.partition("=")[::2] for each in rename or ())
+    imported = action.import_model(
+        file,
+        name,
+        package=package,
+        rows=rows,
+        label=label or (),
+        classes=tuple(filter(None, classes.split(","))),
+        columns=columns or (),
+        rename=pairs,
+        layers=layers,
+    )
+    _print_files(imported.files, Path())
+    for old, new_name in imported.renamed.items():
+        why = "" if old in pairs else ": its own name cannot be exported"
+        print(f"renamed    {old} is {new_name} for clients{why}")
+    print(
+        f"\nTry it:    overnight test {name}\nStart it:  overnight deploy; overnight retrain {name}"
+    )
+
+
 def _print_files(files: tuple[Path, ...], folder: Path) -> None:
     for path in files:
         inside = path.is_relative_to(folder.absolute())

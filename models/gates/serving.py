@@ -1,6 +1,6 @@
 """Gates on the version as it will be served: `SamePredictions`, `WithinBudget`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from overnight.models.gates.gate import check, finding
@@ -13,16 +13,19 @@ class SamePredictions:
     """The exported predictor, and the same over HTTP, answer as the trained network did.
 
     At most `changed_share` of the rows may have another answer: another class where there are
-    classes, else numbers out of the model's `tolerance`. No number of the first output may
-    move by more than `tolerance`. Each further output may differ on that share of rows, too, and
+    classes, numbers out of the model's `tolerance`, or an embedding that points elsewhere. No
+    number of the first output may move by more than `tolerance`; where that is given by output, no
+    number of those that are named. Each further output may differ on that share of rows, too, and
     one of flags or vocabulary codes on none.
     """
 
-    tolerance: float
+    tolerance: float | Mapping[str, float]
     changed_share: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self, minimum_rows=1, tolerance=self.tolerance, changed_share=self.changed_share)
+        bounds = self.tolerance if isinstance(self.tolerance, Mapping) else {"": self.tolerance}
+        for tolerance in bounds.values():
+            check(self, minimum_rows=1, tolerance=tolerance, changed_share=self.changed_share)
 
     def findings(self, evaluation: Evaluation) -> Iterable[Finding]:
         yield from self._compare("exported", "the exported predictor", evaluation.exported)
@@ -38,7 +41,7 @@ class SamePredictions:
         changed = answers.changed_answers / answers.n
         for metric, value, bound in (
             ("changed answers", changed, self.changed_share),
-            ("largest difference", answers.largest_difference, self.tolerance),
+            *self._largest(answers),
         ):
             yield finding(
                 self,
@@ -61,6 +64,17 @@ class SamePredictions:
                 bound=bound,
                 n=answers.n,
             )
+
+    def _largest(self, answers: Sameness | Rehearsal) -> Iterable[tuple[str, float, float]]:
+        """The largest difference of each bounded output, and its bound."""
+        if not isinstance(self.tolerance, Mapping):
+            yield "largest difference", answers.largest_difference, self.tolerance
+            return
+        by_output = {further.output: further.largest_difference for further in answers.further}
+        for output, bound in self.tolerance.items():
+            # The first output is not among the further ones, and has no name here.
+            value = by_output.get(output, answers.largest_difference)
+            yield f"largest difference of {output}", value, bound
 
 
 @dataclass(frozen=True)

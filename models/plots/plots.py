@@ -15,16 +15,29 @@ from overnight.models.examples import Array
 from overnight.models.metrics.classification import share
 
 _INK, _MINE, _QUIET = "#1b2a41", "#d1495b", "#8d99ae"
+_COLUMNS = 3
 
 
 def curves(
-    history: Sequence[Mapping[str, float]], *, metrics: tuple[str, str] = ("loss", "accuracy")
+    history: Sequence[Mapping[str, float]],
+    *,
+    metrics: Sequence[str] | None = ("loss", "accuracy"),
 ) -> bytes:
-    """Loss and another metric by epoch, for training and validation."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes: Any = figure.subplots(1, 2)
+    """Metrics by epoch, for training and validation; None for all that were recorded.
+
+    Of a network that was not trained, there is nothing to draw, and the picture says so.
+    """
+    shown = _recorded(history) if metrics is None else metrics
+    if not history:
+        return _text("not trained: served as it is")
+    columns = min(len(shown), _COLUMNS)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    axes: Any = figure.subplots(rows, columns, squeeze=False).ravel()
     epochs = range(1, len(history) + 1)
-    for panel, metric in zip(axes, metrics, strict=True):
+    for panel in axes[len(shown) :]:
+        panel.set_axis_off()
+    for panel, metric in zip(axes, shown, strict=False):
         panel.plot(epochs, [row[metric] for row in history], color=_QUIET, label="training")
         validation = [row[f"validation_{metric}"] for row in history]
         panel.plot(epochs, validation, color=_MINE, marker="o", markersize=3, label="validation")
@@ -34,6 +47,20 @@ def curves(
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
     axes[0].legend(frameon=False)
+    return png(figure)
+
+
+def _recorded(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """The metrics of training that validation has as well, the loss first."""
+    names = history[-1] if history else ()
+    return sorted((n for n in names if f"validation_{n}" in names), key=lambda n: (n != "loss", n))
+
+
+def _text(text: str) -> bytes:
+    figure = Figure(figsize=(4, 1), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=_INK)
     return png(figure)
 
 

@@ -115,7 +115,10 @@ class FirstSteps:
         """A network that was trained for one epoch, in a process of its own."""
         return train(
             self.definition,
-            self.definition.settings.model_copy(update={"epochs": 1}),
+            # None where the network is served as it is.
+            self.definition.settings.model_copy(
+                update={"epochs": min(1, self.definition.settings.epochs)}
+            ),
             fingerprint=_FINGERPRINT,
             training=self.training,
             holdout=self.holdout,

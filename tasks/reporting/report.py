@@ -119,6 +119,11 @@ def _changes(report: RunReport) -> str:
 
 
 def _fit(fitted: FittedRun) -> str:
+    if fitted.as_it_is:
+        return (
+            "## Training\n\nNone: the network is served as it is, with the weights that it came "
+            f"with. It was exported in {fitted.seconds:.0f} s."
+        )
     last = fitted.history[-1] if fitted.history else {}
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
     settings = ", ".join(f"{name} {value}" for name, value in fitted.settings)

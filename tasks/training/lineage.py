@@ -145,6 +145,9 @@ def fingerprint(
         "lock": environment.lock_digest,
         "settings": settings.model_dump(mode="json"),
     }
+    if not settings.epochs:
+        # A network that is served as it is learns from no row: new ones make no other version.
+        del axes["data"]
     if warm:
         axes["start"] = "champion"
     return digest(json.dumps(axes, sort_keys=True).encode())

@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
         )
     else:
         # Nothing is learned, so every row may be measured on.
-        training, held_out = rows, rows.take(np.arange(0))
+        training, held_out, start_version = rows, rows.take(np.arange(0)), None
         model, history = network.as_it_is(rows, settings), []
     holdout = load(folder / "holdout.npz")
     # The export chooses int8 or float by the rows that the rehearsal will request.

@@ -4,6 +4,7 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -38,6 +39,41 @@ def add_model(name: str, like: str | None, package: str | None) -> tuple[Path, .
         ConfigurationError: there is no project, the name or the starter is unusable, or one of the
             files exists.
     """
+    like = checked_starter(like)
+    place = place_of_model(name, package)
+    return add(place, model_files(name, like, place.project, place.package))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a new model of a project lies: its package, and the folder with rows to try it with."""
+
+    name: str
+    package: str
+    project: Path
+
+    @property
+    def module(self) -> str:
+        """The dotted name of the model's package."""
+        return f"{self.package}.{self.name}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the model's package."""
+        return self.project.joinpath(*self.package.split("."), self.name)
+
+    @property
+    def rows(self) -> Path:
+        """The folder with its rows."""
+        return self.project / "rows" / self.name
+
+
+def place_of_model(name: str, package: str | None) -> Place:
+    """The place of a new model in the project of the current folder.
+
+    Raises:
+        ConfigurationError: there is no project, or the name is unusable.
+    """
     load()
     project = projects.current()
     if project.folder is None:
@@ -48,11 +84,17 @@ def add_model(name: str, like: str | None, package: str | None) -> tuple[Path, .
     check_name(name)
     if name in declared_models():
         raise ConfigurationError(f"a model {name} exists already; choose another name")
-    own = package or _package_of(project)
-    like = checked_starter(like)
-    files = model_files(name, like, project.folder, own)
+    return Place(name, package or _package_of(project), project.folder)
+
+
+def add(place: Place, files: Mapping[Path, bytes]) -> tuple[Path, ...]:
+    """Write the files of a new model, and declare it; returns the files written, in order.
+
+    Raises:
+        ConfigurationError: one of the files exists.
+    """
     refuse_existing(files)
-    files |= _declarations(name, own, project.folder)
+    files = {**files, **_declarations(place.name, place.package, place.project)}
     write(files)
     return tuple(files)
 
