@@ -46,22 +46,35 @@ def new(
     name: Annotated[str, typer.Argument(help="The name of the model: letters and digits.")],
     *,
     like: Like = None,
+    from_rows: Annotated[
+        Path | None,
+        typer.Option("--from", help="A CSV of yours, whose columns the model takes."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Its column with what is to be predicted.")
+    ] = None,
     package: Package = None,
 ) -> None:
-    """Add a model to the project: its files, its declaration, and generated rows to try it with.
+    """Add a model to the project: its files, its declaration, and rows to try it with.
 
-    The new model can be trained at once, on generated rows. Then edit its files:
-    docs/add-your-model.md goes through them in fifteen minutes.
+    With a CSV of yours the columns, their gaps and the kind of the model follow from it; a starter
+    comes with generated rows. Either can be trained at once. Then edit its files: docs/starters
+    has a guide for each kind.
 
     Examples:
 
-        overnight new wine
+        overnight new churn --from customers.csv --target left
 
         overnight new bakery --like regression
     """
     from overnight.cli.actions.project import scaffold
 
-    _print_files(scaffold.add_model(name, like, package), Path())
+    if (from_rows is None) != (target is None) or (from_rows and like):
+        raise typer.BadParameter(
+            "--from FILE and --target COLUMN belong together, and take the place of --like"
+        )
+    own = scaffold.OwnRows(from_rows, target) if from_rows and target else None
+    _print_files(scaffold.add_model(name, like, package, own), Path())
     print(
         f"\nTry it:    overnight test {name}\n"
         f"Its rows:  rows/{name}, or another folder by source_folders in overnight.toml\n"

@@ -206,7 +206,7 @@ def _batches(file: str, body: bytes) -> Iterator[pa.RecordBatch]:
     """
     reader = ParquetReader(
         file,
-        body,
+        pa.BufferReader(body),
         most_rows=_MOST_ROWS,
         most_bytes=_MOST_BYTES,
         value_bytes=_PICTURE_BYTES,

@@ -16,7 +16,7 @@ from overnight.models.definition import (
 )
 from overnight.models.examples import Examples, Outputs
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.models.moving_holdout import DAY
+from overnight.models.moving_holdout import day_column
 from overnight.store.errors import BadFile
 from overnight.store.registry.manifest import (
     CodeLineage,
@@ -83,7 +83,7 @@ class FirstSteps:
         moving = self.declared.moving_holdout
         if moving is None:
             return Rows(rows, source.holdout(), len(tables))
-        newest = rows.column(DAY).to_numpy()
+        newest = day_column(rows).to_numpy()
         held = newest > newest.max() - moving.days
         return Rows(rows.filter(pa.array(~held)), rows.filter(pa.array(held)), len(tables))
 

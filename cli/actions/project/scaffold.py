@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from overnight.cli.actions.project import sample_data
+from overnight.cli.actions.project.from_rows import from_rows
 from overnight.cli.actions.project.toml_lines import with_entry
 from overnight.infra.settings import load
 from overnight.models.declared import declared_models
@@ -26,21 +27,33 @@ _STARTERS = resources.files("overnight.models") / "starters"
 _FIRST_CHOICE = "classification"
 
 
+@dataclass(frozen=True)
+class OwnRows:
+    """A CSV file whose columns a new model takes, and the column with the truth."""
+
+    path: Path
+    target: str
+
+
 def starters() -> tuple[str, ...]:
     """The names of all starters, the first choice first."""
     folders = (f.name for f in _STARTERS.iterdir() if (f / "__init__.py").is_file())
     return tuple(sorted(folders, key=lambda name: (name != _FIRST_CHOICE, name)))
 
 
-def add_model(name: str, like: str | None, package: str | None) -> tuple[Path, ...]:
+def add_model(
+    name: str, like: str | None, package: str | None, own_rows: OwnRows | None = None
+) -> tuple[Path, ...]:
     """Add a model to the project of the current folder; returns the files written, in order.
 
     Raises:
-        ConfigurationError: there is no project, the name or the starter is unusable, or one of the
-            files exists.
+        ConfigurationError: there is no project, the name, the starter or the file with rows is
+            unusable, or one of the files exists.
     """
     like = checked_starter(like)
     place = place_of_model(name, package)
+    if own_rows is not None:
+        return add(place, _own_files(place, own_rows))
     return add(place, model_files(name, like, place.project, place.package))
 
 
@@ -85,6 +98,17 @@ def place_of_model(name: str, package: str | None) -> Place:
     if name in declared_models():
         raise ConfigurationError(f"a model {name} exists already; choose another name")
     return Place(name, package or _package_of(project), project.folder)
+
+
+def _own_files(place: Place, own_rows: OwnRows) -> dict[Path, bytes]:
+    """The files of a model for somebody's own rows: its modules, and these rows.
+
+    Raises:
+        ConfigurationError: the file or the target will not do.
+    """
+    made = from_rows(place.name, own_rows.path, own_rows.target, network=f"{place.module}.network")
+    modules = {place.folder / file: text.encode() for file, text in made.modules.items()}
+    return modules | {place.rows / file: body for file, body in made.rows.items()}
 
 
 def add(place: Place, files: Mapping[Path, bytes]) -> tuple[Path, ...]:

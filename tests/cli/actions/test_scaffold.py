@@ -18,7 +18,7 @@ from overnight.store import project as projects
 from overnight.store.errors import ConfigurationError
 from overnight.tasks.training import lineage
 
-LIKE = "digits"
+LIKE = "classification"
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,7 @@ def test_a_new_project_declares_its_model_and_where_its_rows_are(project: Path) 
     assert {path.name for path in (project / "rows" / "wine").iterdir()} == {
         "holdout.csv",
         "night-0001.csv",
+        "night-0002.csv",
     }
     assert (project / ".gitignore").read_text().startswith(".overnight/")
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
@@ -177,8 +178,8 @@ def test_a_file_that_exists_is_named_and_nothing_is_written(project: Path) -> No
 
 
 def test_a_starter_that_does_not_exist_is_named_with_the_nearest(project: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'digit'; did you mean 'digits'"):
-        scaffold.add_model("bread", "digit", None)
+    with pytest.raises(ConfigurationError, match="'classificatoin'; did you mean 'classification'"):
+        scaffold.add_model("bread", "classificatoin", None)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from overnight.models.learned import (
     Words,
     learn,
 )
-from overnight.models.starters import sales
 from overnight.store.encoding import encode
 from overnight.store.encoding.arrays import objects
 from overnight.store.errors import ConfigurationError
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.schema import Schema, TensorSpec
+from tests.support.small_models import sales
 
 OUT = TensorSpec(name="y", datatype="FP32", shape=(1,))
 

@@ -12,8 +12,8 @@ import pytest
 
 from overnight.models.definition import Places, Reading
 from overnight.models.sources.csv_folder import CsvFolder
-from overnight.models.starters import digits, sales
 from overnight.store.errors import BadFile, BadLines
+from tests.support.small_models import sales, strokes
 
 COLUMNS = pa.schema(
     [
@@ -244,7 +244,7 @@ def test_a_name_like_a_missing_value_is_a_name_in_the_holdout(
     assert source.holdout().column("store").to_pylist() == ["NA", "south"]
 
 
-@pytest.mark.parametrize("starter", [digits, sales])
+@pytest.mark.parametrize("starter", [strokes, sales])
 def test_a_starter_keeps_a_line_with_a_gap_apart(starter: ModuleType, tmp_path: Path) -> None:
     source = starter.DEFINITION.open_source(Places(folder=tmp_path, cache=tmp_path))
     names = importlib.import_module(f"{starter.__name__}.source").COLUMNS.names

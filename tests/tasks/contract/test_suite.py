@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overnight.cli.actions.project import sample_data
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition, Places
 from overnight.models.gates import AtLeast, AtMost, Calibrated, MaximumRegression
 from overnight.models.metrics.classification import classification
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.models.starters.digits import DEFINITION
 from overnight.store.schema import TensorSpec
 from overnight.tasks.contract.checks import CHECKS, unmeasured
 from overnight.tasks.contract.suite import Outcome, run
+from tests.support.small_models import generated_rows
+from tests.support.small_models.strokes import DEFINITION
 
 UNTRAINED = ("definition", "sources", "rows", "data gates", "holdout", "gates")
 
@@ -26,7 +26,7 @@ UNTRAINED = ("definition", "sources", "rows", "data gates", "holdout", "gates")
 def places(tmp_path: Path) -> Places:
     folder = tmp_path / "rows"
     folder.mkdir()
-    for name, body in sample_data.files("digits").items():
+    for name, body in generated_rows.files("strokes").items():
         (folder / name).write_bytes(body)
     return Places(folder, tmp_path / "cache")
 
@@ -59,8 +59,8 @@ def test_a_starter_passes_what_needs_no_training(places: Places, tmp_path: Path)
         ),
         (
             "definition",
-            lambda d: replace(d, network="overnight.models.starters.digits.netwrok"),
-            "network names the module overnight.models.starters.digits.netwrok",
+            lambda d: replace(d, network="tests.support.small_models.strokes.netwrok"),
+            "network names the module tests.support.small_models.strokes.netwrok",
             "correct network=",
         ),
         (

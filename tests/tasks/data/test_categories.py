@@ -12,7 +12,6 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Examples
 from overnight.models.learned import Vocabulary
-from overnight.models.starters import sales
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.schema import TensorSpec
 from overnight.tasks.data.categories import categories, left_out_findings, open_categories
@@ -21,6 +20,7 @@ from overnight.tasks.data.row_digest import row_digest
 from overnight.tasks.data.snapshot import read_rows, retake, snapshot
 from overnight.tasks.data.validate import validate
 from tests.support.letters_source import Letters, LettersDataset
+from tests.support.small_models import sales
 
 KNOWN = {"letter": tuple("abcde")}
 

@@ -8,12 +8,12 @@ import pytest
 
 from overnight.models.definition import ModelDefinition, Places
 from overnight.models.sources.csv_folder import CsvFolder
-from overnight.models.starters import digits, sales
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.objects.memory import MemoryBucket
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest
+from tests.support.small_models import sales, strokes
 
 PIXELS = ",".join(f"pixel{number:02d}" for number in range(64))
 
@@ -53,9 +53,9 @@ def test_a_wrong_holdout_is_refused_by_file_and_row_and_can_be_corrected(
     (tmp_path / "holdout.csv").write_text(images(*labels))
     (tmp_path / "night-0001.csv").write_text(images(*[0] * 20, *[3] * 20))
 
-    refused = ingest_folder(tmp_path, digits.DEFINITION)
+    refused = ingest_folder(tmp_path, strokes.DEFINITION)
     (tmp_path / "holdout.csv").write_text(images(0, 1, 2, 3))
-    ingested = ingest_folder(tmp_path, digits.DEFINITION)
+    ingested = ingest_folder(tmp_path, strokes.DEFINITION)
 
     (finding,) = refused.findings
     assert (refused.arrivals, finding.slice) == ((), "holdout.csv")
@@ -81,7 +81,7 @@ def test_a_missing_number_is_refused_by_column_and_row() -> None:
 
 def test_what_the_model_makes_of_the_rows_is_checked_without_any_declared_column() -> None:
     undeclared = replace(
-        digits.DEFINITION, data_gates=replace(digits.DEFINITION.data_gates, columns=())
+        strokes.DEFINITION, data_gates=replace(strokes.DEFINITION.data_gates, columns=())
     )
     rows = pa.table({
         "label": pa.array([0, 7], pa.int32()),
@@ -101,7 +101,7 @@ def test_a_class_without_rows_is_reported_and_no_failure(tmp_path: Path) -> None
     (tmp_path / "holdout.csv").write_text(images(0, 1, 2))
     (tmp_path / "night-0001.csv").write_text(images(*[0] * 20, *[3] * 20))
 
-    ingested = ingest_folder(tmp_path, digits.DEFINITION)
+    ingested = ingest_folder(tmp_path, strokes.DEFINITION)
 
     assert ingested.arrivals == ("night-0001",)
     assert "holdout.csv has no row of falling" in ingested.notices[0]

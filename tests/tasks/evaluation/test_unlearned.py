@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import overnight.models.starters.digits
-import overnight.models.starters.sales
-from overnight.cli.actions.project.sample_data import GENERATORS
+import tests.support.small_models.sales
+import tests.support.small_models.strokes
 from overnight.models.definition import ModelDefinition, Places
 from overnight.models.examples import Examples, Outputs
 from overnight.models.sales import DEFINITION as SALES
@@ -17,11 +16,12 @@ from overnight.store.registry.manifest import DataLineage
 from overnight.tasks.evaluation.evaluate import compare_on_rows
 from overnight.tasks.evaluation.reinstate import unseen_examples
 from tests.support.genuine_sales import STORES, arriving, day, rows
+from tests.support.small_models.generated_rows import GENERATORS
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 STARTERS = {
-    "digits": overnight.models.starters.digits.DEFINITION,
-    "sales": overnight.models.starters.sales.DEFINITION,
+    "strokes": tests.support.small_models.strokes.DEFINITION,
+    "sales": tests.support.small_models.sales.DEFINITION,
 }
 FEW = STORES[:2]
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from overnight.models.definition import TrainingSettings
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.classifier import same_class
-from overnight.models.starters.digits.schema import CLASSES
 from overnight.models.training import export as exporting
 from overnight.models.training import learning
 from overnight.models.training.learning import Fitted, Report
+from tests.support.small_models.strokes.schema import CLASSES
 
 
 def build(*, seed: int) -> keras.Model:

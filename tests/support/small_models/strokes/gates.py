@@ -10,9 +10,9 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from overnight.models.starters.digits.schema import CLASSES
-from overnight.models.starters.digits.source import PIXELS
 from overnight.store.schema import TensorSpec
+from tests.support.small_models.strokes.schema import CLASSES
+from tests.support.small_models.strokes.source import PIXELS
 
 GATES: tuple[Gate, ...] = (
     AtLeast("accuracy", 0.9),

@@ -10,8 +10,8 @@ from overnight.models.gates import (
     SamePredictions,
     WithinBudget,
 )
-from overnight.models.starters.sales.schema import MOST, WEEK_AGO, WEEKDAY, YESTERDAY
 from overnight.store.schema import TensorSpec
+from tests.support.small_models.sales.schema import MOST, WEEK_AGO, WEEKDAY, YESTERDAY
 
 GATES: tuple[Gate, ...] = (
     # Intervals nominally cover 80 % of the true values.

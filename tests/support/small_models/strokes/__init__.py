@@ -2,14 +2,14 @@
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.metrics.classifier import correct, measure, per_row
-from overnight.models.starters.digits.gates import DATA_GATES, GATES
-from overnight.models.starters.digits.schema import TENSORS, examples
-from overnight.models.starters.digits.source import open_source
+from tests.support.small_models.strokes.gates import DATA_GATES, GATES
+from tests.support.small_models.strokes.schema import TENSORS, examples
+from tests.support.small_models.strokes.source import open_source
 
 DEFINITION = ModelDefinition(
     name="starter",
     title="Starter",
-    network="overnight.models.starters.digits.network",
+    network="tests.support.small_models.strokes.network",
     pictures="overnight.models.plots.classifier",
     tensors=TENSORS,
     gates=GATES,

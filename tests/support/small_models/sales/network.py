@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from overnight.models.definition import TrainingSettings
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.regression import within_tolerance
-from overnight.models.starters.sales.schema import STORES, TOLERANCE, WEEKDAYS
 from overnight.models.training import export as exporting
 from overnight.models.training import learning
 from overnight.models.training.learning import Fitted, Report
+from tests.support.small_models.sales.schema import STORES, TOLERANCE, WEEKDAYS
 
 QUANTILES = (0.1, 0.5, 0.9)
 # int8 weights are served when hardly a forecast changes.

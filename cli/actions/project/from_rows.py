@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from overnight.cli.actions.inspect_rows import ColumnOfRows, Inspected, inspect, is_classes
+from overnight.cli.actions.project.inspect_rows import ColumnOfRows, Inspected, inspect, is_classes
 
 # Of few rows more judge, for a gate on a handful shows nothing.
 _FEW_ROWS, _SHARE_OF_FEW, _SHARE = 1_000, 0.3, 0.2

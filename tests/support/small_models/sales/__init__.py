@@ -9,10 +9,10 @@ from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.examples import Examples, Outputs
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.regression import Floats, interval_rows, intervals
-from overnight.models.starters.sales.gates import DATA_GATES, GATES
-from overnight.models.starters.sales.schema import TENSORS, TOLERANCE, examples
-from overnight.models.starters.sales.source import open_source
 from overnight.store.registry.manifest import Measurement
+from tests.support.small_models.sales.gates import DATA_GATES, GATES
+from tests.support.small_models.sales.schema import TENSORS, TOLERANCE, examples
+from tests.support.small_models.sales.source import open_source
 
 
 def trivial(holdout: Examples) -> Mapping[str, Floats]:
@@ -46,7 +46,7 @@ def _numbers(holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
 DEFINITION = ModelDefinition(
     name="starter",
     title="Starter",
-    network="overnight.models.starters.sales.network",
+    network="tests.support.small_models.sales.network",
     pictures="overnight.models.plots.regression",
     tensors=TENSORS,
     gates=GATES,

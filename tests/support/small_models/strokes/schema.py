@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from overnight.models.examples import Examples
-from overnight.models.starters.digits.source import PIXELS
 from overnight.store.schema import Schema, TensorSpec
+from tests.support.small_models.strokes.source import PIXELS
 
 CLASSES = ("lying", "standing", "rising", "falling")
 IMAGE = TensorSpec(

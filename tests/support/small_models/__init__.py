@@ -1,0 +1,1 @@
+"""Models small enough for tests of what happens before and after training."""
