@@ -3,6 +3,7 @@
 overnight.store.errors.OvernightError
 ├── StepFailed              a child process of a step died or ran out of time
 ├── NotReproducible         the data of a version is gone: restore it
+├── HoldoutNotRenewed       the rows cannot judge, or need not: see its reason
 └── Unlearnable             a snapshot has nothing to learn an input from: see its arrival
 """
 
@@ -25,3 +26,10 @@ class StepFailed(OvernightError):
 
 class Unlearnable(OvernightError):
     """The training rows give no vocabulary, pieces or statistics; the run ends Refused."""
+
+
+class HoldoutNotRenewed(OvernightError):
+    """A holdout was left as it is."""
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__(f"the holdout of {model} was not renewed: {why}")

@@ -16,6 +16,7 @@ from overnight.store.registry.manifest import Finding, Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.request_proof import format_actor
 from overnight.store.trust.trusted_keys import Trust
+from overnight.tasks.evaluation.judge import Verdict
 
 
 def run(model: str, version: str, *, as_json: bool) -> None:
@@ -99,12 +100,13 @@ def _lineage(manifest: Manifest, decision: Document | None, signers: list[str]) 
         "made": f"{manifest.created_at:%Y-%m-%d %H:%M:%S} by run {manifest.run.name}",
         "data": f"{data.rows:,} rows of {data.arrivals} arrivals, dataset version "
         f"{data.dataset_version}, {data.digest[:12]}",
-        "holdout": f"{data.holdout_rows:,} rows, {data.holdout_digest[:12]}",
+        "holdout": f"{data.holdout_rows:,} rows, {data.holdout_digest[:12]}"
+        + (f", of {' and '.join(data.judged_by)}" if data.judged_by else ""),
         "code": f"{code.commit[:12]}{dirty}, {code.digest[:12]}",
         "environment": f"Python {manifest.environment.python}, {manifest.environment.platform}",
         "training": f"{training.epochs} epochs in {training.seconds:.0f} s "
         f"({training.cpu_seconds:.0f} s of CPU); {settings}",
-        "compared with": manifest.compared_with or "no champion",
+        "compared with": _compared(manifest),
         "signed by": ", ".join(signers) or f"nobody: `overnight keys sign {manifest.model}`",
         "decision": f"{decision['verdict']} by {_by(decision)}: {decision['reason']}"
         if decision
@@ -119,6 +121,12 @@ def _lineage(manifest: Manifest, decision: Document | None, signers: list[str]) 
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _compared(manifest: Manifest) -> str:
+    """The champion at that time, and why it could not be compared with, where that was so."""
+    undecided = Verdict(manifest.findings).undecided
+    return (manifest.compared_with or "no champion") + (f"; {undecided}" if undecided else "")
 
 
 def _by(record: Document) -> str:
@@ -145,5 +153,7 @@ def _gates(findings: tuple[Finding, ...]) -> Table:
         value, bound = (
             "" if number is None else f"{number:.4g}" for number in (finding.value, finding.bound)
         )
-        table.add_row(mark, finding.gate, finding.slice, value, bound, finding.message)
+        table.add_row(
+            mark, finding.gate, finding.where.removeprefix(" on "), value, bound, finding.message
+        )
     return table

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from overnight import models
 from overnight.flows.run.parameters import StartFrom
@@ -17,6 +19,7 @@ from overnight.models.examples import Examples
 from overnight.models.sources.access import SourceAccess
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.holdout_sets import holdout_sets, verify
 from overnight.store.errors import ConfigurationError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.challenges import Challenges
@@ -33,6 +36,7 @@ from overnight.tasks.data.reader_process import ReaderProcess, ReadLimits
 from overnight.tasks.data.snapshot import (
     Snapshot,
     read_holdout,
+    read_judging_sets,
     read_rows,
     read_stamped,
     split_holdout,
@@ -134,6 +138,15 @@ class ModelContext:
     def signer(self) -> Signer:
         """The key that signs versions published by this process."""
         return Signer.from_file(self.settings.signing_key)
+
+    @property
+    def record_signer(self) -> Signer:
+        """The key that signs records of this process' identity.
+
+        Raises:
+            ConfigurationError: there is none; says how to make one.
+        """
+        return connections.record_signer(self.settings)()
 
     @cached_property
     def registry(self) -> ModelRegistry:
@@ -248,9 +261,25 @@ class ModelContext:
         )
         return self.definition.moving_holdout.examples(training, holdout)
 
+    def holdout_parts(self, snapshot: Snapshot) -> dict[str, NDArray[np.int64] | None]:
+        """The places among the holdout's rows of each set that judges, by name, newest first.
+
+        Of a single set these are all, which is None, under no name.
+        """
+        if len(snapshot.judged_by) < 2:
+            return {"": None}
+        sets = read_judging_sets(self.holdout, snapshot)
+        ends = np.cumsum([rows.num_rows for rows in sets.values()])
+        return {
+            name: np.arange(end - rows.num_rows, end)
+            for (name, rows), end in zip(sets.items(), ends, strict=True)
+        }
+
     def snapshot(self, *, without: Collection[str] | None = None) -> Snapshot:
         """The rows as they are now, without the arrivals named, or else those a person excluded."""
         moving = self.definition.moving_holdout
+        if moving is None and self.registry.trust is not None:
+            verify(holdout_sets(self.holdout), self.registry.trust)
         return take_snapshot(
             self.rows,
             self.holdout,

@@ -6,6 +6,7 @@ input or output is retried: a gate's verdict never is.
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.logging import get_run_logger
@@ -61,7 +62,14 @@ def evaluate(plan: TrainingPlan, candidate: Candidate) -> Evaluation:
         loaded = context.load_predictor(plan.champion)
         champion = PublishedPredictor.of(loaded.manifest, loaded.predictor)
     holdout = context.holdout_examples(plan.snapshot)
-    return evaluation.evaluate(context.definition, candidate, champion, holdout)
+    evaluated = [
+        replace(
+            evaluation.evaluate(context.definition, candidate, champion, holdout, part),
+            holdout=name,
+        )
+        for name, part in context.holdout_parts(plan.snapshot).items()
+    ]
+    return replace(evaluated[0], older=tuple(evaluated[1:]))
 
 
 @step
@@ -92,7 +100,9 @@ def check_gates(plan: TrainingPlan) -> None:
     context = plan.context
     if _is_bound(plan):
         holdout = context.holdout_examples(plan.snapshot)
-        gates.check_attainable(context.definition.gates, holdout)
+        for part in context.holdout_parts(plan.snapshot).values():
+            rows = holdout if part is None else holdout.take(part)
+            gates.check_attainable(context.definition.gates, rows)
 
 
 @step

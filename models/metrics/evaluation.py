@@ -149,6 +149,7 @@ class Evaluation:
     says why the champion cannot answer these rows; then nothing of it is measured. Where it can
     answer only some, `left_out` says which not and why; `compared_rows` and `compared_slices` are
     the candidate's own on the rows that both answered, and all that is the champion's is of these.
+    While two sets of a holdout judge, `holdout` names this one's, and `older` has the other.
     """
 
     measurements: tuple[Measurement, ...]
@@ -164,6 +165,8 @@ class Evaluation:
     left_out: str = ""
     compared_rows: tuple[RowMetric, ...] = ()
     compared_slices: Mapping[str, Mask] = field(default_factory=dict)
+    holdout: str = ""
+    older: tuple["Evaluation", ...] = ()
 
     def measured(self, metric: str, slice: str = "") -> Measurement | None:
         """The candidate's measurement of a metric on a slice, or None."""

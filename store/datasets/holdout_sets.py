@@ -5,6 +5,7 @@ which says who renewed the holdout, why, and until when the set before continues
 ever removed, and no row of any set is learned.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,23 +18,27 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.trust.record_signatures import SignedRecord
+from overnight.store.trust.trusted_keys import Right, Trust
 
 FIRST = "holdout"
 # In the metadata of the commit that adds a set.
 RENEWAL = "renewal"
 # The column by which the rows of later sets are distinguished; rows of the first have none.
 SET = "arrival"
+RENEWERS: frozenset[Right] = frozenset({"decisions", "aliases"})
 
 
 class Renewal(SignedRecord):
-    """A new set: its `rows` and their digest; the set before judges as well until `both_until`."""
+    """A new set of `rows`; the set before judges as well until `both_until`.
+
+    `digest` is the sha256 over the sorted digests of the rows, so that a signature covers them.
+    """
 
     format: int = 1
     model: str
     name: str
     rows: int
     digest: str
-    digest_format: int
     by: str
     reason: str
     both_until: datetime
@@ -82,6 +87,24 @@ def _renewal(holdout: Dataset, text: str) -> Renewal:
         raise CorruptRecord(
             holdout.uri, expected="a valid renewal of the holdout", found=str(error)[:200]
         ) from None
+
+
+def digest_of(rows: pa.Table) -> str:
+    """The digest of a set, as its renewal has it."""
+    digests = sorted(rows.column("digest").to_pylist())
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def verify(sets: Sequence[HoldoutSet], trust: Trust) -> None:
+    """Check that a trusted key that may sign decisions signed each renewal.
+
+    Raises:
+        UntrustedRecord: none did; says what to do.
+        ConfigurationError: no key is trusted here.
+    """
+    for each in sets:
+        if each.renewal is not None:
+            trust.record_signer(each.renewal.key, each.body, each.renewal.signed, RENEWERS)
 
 
 def judging(sets: Sequence[HoldoutSet], now: datetime) -> tuple[HoldoutSet, ...]:

@@ -40,7 +40,8 @@ class Finding(Value):
 
     `value` was checked against `bound`. For a comparison with the champion, `value` is the gain of
     the candidate, `low` to `high` its interval, and `p` was compared with the error rate `alpha`.
-    `applicable` is false for a comparison when there is no champion.
+    `applicable` is false for a comparison when there is no champion. `holdout` is the set of a
+    frozen holdout that was judged on, where there were two.
     """
 
     gate: str
@@ -56,11 +57,18 @@ class Finding(Value):
     high: float | None = None
     p: float | None = None
     alpha: float | None = None
+    holdout: str = Field(default="", exclude_if=lambda value: not value)
 
     @property
     def name(self) -> str:
-        """The gate, the metric, and the slice if any."""
-        return f"{self.gate} {self.metric}{f' on {self.slice}' if self.slice else ''}"
+        """The gate, the metric, and the slice and the holdout if any."""
+        return f"{self.gate} {self.metric}{self.where}"
+
+    @property
+    def where(self) -> str:
+        """The slice and the holdout if any, as they follow a metric."""
+        slice = f" on {self.slice}" if self.slice else ""
+        return f"{slice} of {self.holdout}" if self.holdout else slice
 
 
 class DataLineage(Value):

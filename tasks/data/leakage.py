@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.models.definition import ModelDefinition
+from overnight.store.datasets.holdout_sets import FIRST
 from overnight.store.registry.manifest import DataLineage, Finding
 
 # In a small arrival, this many look-alikes may be chance.
@@ -38,8 +39,11 @@ def learned_holdout_rows(learned: DataLineage, now: DataLineage) -> bool:
     """Whether a version may have learned rows of the current holdout.
 
     A moving holdout moves back if arrivals are excluded later. A frozen one never changes, unless
-    the dataset was replaced.
+    the dataset was replaced; of its sets, the version did not learn those that it was judged by,
+    and those that were kept out of its rows.
     """
+    if now.judged_from is None and now.judged_by:
+        return not {*now.judged_by} <= {FIRST, *learned.judged_by, *learned.kept_out}
     if now.judged_from is None:
         # Digests of two formats say nothing about each other.
         if learned.digest_format != now.digest_format:

@@ -66,6 +66,8 @@ def _holdout(then: DataLineage, now: DataLineage) -> Axis:
     detail = f"the same {then.holdout_rows:,} rows"
     if not same:
         detail = f"{then.holdout_rows:,} rows then, {now.holdout_rows:,} now, with other contents"
+        if now.judged_by != then.judged_by and now.judged_by:
+            detail += f": {' and '.join(now.judged_by)} judges now"
     return Axis("holdout", changed=not same, detail=detail)
 
 

@@ -94,7 +94,7 @@ def check_attainable(gates: Sequence[Gate], holdout: Examples) -> None:
 def judge(
     evaluation: Evaluation, gates: Sequence[Gate], *, frozen_holdout: bool = False
 ) -> Verdict:
-    """Run every gate; a refusal is a result, not an error.
+    """Run every gate, on both sets of a holdout while two judge; a refusal is a result.
 
     Args:
         frozen_holdout: the rows are the same in every run, so too few of them are no refusal that
@@ -108,6 +108,18 @@ def judge(
         raise ConfigurationError(
             "no gate is declared for this model, so every candidate would pass; declare one"
         )
+    findings = _findings(evaluation, gates, frozen_holdout=frozen_holdout)
+    for older in evaluation.older:
+        # Every row was served in the same rehearsal.
+        served = replace(older, rehearsal=evaluation.rehearsal)
+        findings += _findings(served, gates, frozen_holdout=frozen_holdout)
+    return Verdict(tuple(findings))
+
+
+def _findings(
+    evaluation: Evaluation, gates: Sequence[Gate], *, frozen_holdout: bool
+) -> list[Finding]:
+    """The findings of all gates on one set of rows."""
     findings: list[Finding] = []
     for gate in gates:
         own_findings = tuple(gate.findings(evaluation))
@@ -119,8 +131,11 @@ def judge(
             )
         if frozen_holdout:
             _check_rows(gate, own_findings, evaluation)
-        findings += own_findings
-    return Verdict(tuple(findings))
+        findings += [
+            each.model_copy(update={"holdout": evaluation.holdout}) if evaluation.holdout else each
+            for each in own_findings
+        ]
+    return findings
 
 
 def _check_rows(gate: Gate, findings: Sequence[Finding], evaluation: Evaluation) -> None:

@@ -65,7 +65,7 @@ def render(report: RunReport, definition: ModelDefinition, *, headline: str, mes
     parts += [_gates(report.data_findings, "Data gates")] if report.data_findings else []
     parts += [_fit(report.fitted)] if report.fitted else []
     parts += [picture(title, path.read_bytes()) for title, path in report.pictures.items()]
-    parts += [_metrics(report.evaluation)] if report.evaluation else []
+    parts += [_metrics(each) for each in _evaluations(report.evaluation)]
     parts += [_gates(report.verdict.findings, "Gates")] if report.verdict else []
     parts += [_override(report.override)] if report.override else []
     parts += [_lineage(report.manifest)] if report.manifest else []
@@ -103,10 +103,11 @@ def _arrival(ingested: Ingested) -> str:
 
 
 def _data(data: DataLineage) -> str:
+    judged_by = f", of {' and '.join(map(cell, data.judged_by))}" if data.judged_by else ""
     return (
         f"Snapshot: version {data.dataset_version} of the dataset, {data.rows:,} rows from "
         f"{data.arrivals} arrivals, `{data.digest[:12]}`; holdout of {data.holdout_rows:,} rows, "
-        f"`{data.holdout_digest[:12]}`."
+        f"`{data.holdout_digest[:12]}`{judged_by}."
     )
 
 
@@ -135,8 +136,24 @@ def _fit(fitted: FittedRun) -> str:
     )
 
 
+def _evaluations(evaluation: Evaluation | None) -> tuple[Evaluation, ...]:
+    """On the newest set of the holdout, and on the older one while both judge."""
+    return () if evaluation is None else (evaluation, *evaluation.older)
+
+
 def _metrics(evaluation: Evaluation) -> str:
     champion = f", compared with {evaluation.champion}" if evaluation.champion else ""
+    notes = [
+        f"The older set {older.holdout} judges as well, until its time is over."
+        for older in evaluation.older
+    ]
+    if evaluation.incomparable:
+        notes.append(f"Not compared with {evaluation.champion}: {evaluation.incomparable}.")
+    if evaluation.left_out:
+        notes.append(
+            f"Compared with {evaluation.champion} on the rows that both can answer; "
+            f"{evaluation.left_out}."
+        )
     rows = []
     for candidate in evaluation.measurements:
         champion_measured = evaluation.champion_measured(candidate.metric, candidate.slice)
@@ -154,7 +171,8 @@ def _metrics(evaluation: Evaluation) -> str:
             )
         )
     header = ("metric", "slice", "candidate", "95 % interval", "champion", "rows")
-    return f"## Holdout metrics{champion}\n\n" + table(header, rows)
+    title = f"Metrics of {evaluation.holdout}" if evaluation.holdout else "Holdout metrics"
+    return "\n\n".join([f"## {title}{champion}", *map(cell, notes), table(header, rows)])
 
 
 def _gates(findings: tuple[Finding, ...], title: str) -> str:
@@ -162,7 +180,7 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         (
             _outcome(finding),
             finding.gate,
-            f"{finding.metric} {f'on {finding.slice}' if finding.slice else ''}",
+            f"{finding.metric}{finding.where}",
             "" if finding.value is None else f"{finding.value:.4g}",
             "" if finding.bound is None else f"{finding.bound:.4g}",
             finding.message,
