@@ -80,7 +80,7 @@ def from_flat(
         BadInput: naming the field, or the element of it.
     """
     n = shape[0]
-    if isinstance(values, list) and values and isinstance(values[0], list | NoneType):
+    if isinstance(values, list) and values and _is_nested(spec, values[0]):
         rows = from_rows(spec, values, field=field, unknown=unknown)
         if len(rows) != n:
             raise BadInput(field, expected=f"{n} rows, as `shape` says", found=f"{len(rows)}")
@@ -158,6 +158,11 @@ def from_raw(spec: TensorSpec, raw: memoryview, shape: tuple[int, ...], *, field
     rows = rows.astype(kind)
     check_range(spec, rows, field=field)
     return rows
+
+
+def _is_nested(spec: TensorSpec, first: object) -> bool:
+    """Whether a list has a row in each element; of those of varying length one may be missing."""
+    return isinstance(first, list) or (first is None and bool(spec.lengths))
 
 
 def default_value(spec: TensorSpec) -> Any:
@@ -263,8 +268,10 @@ def _flatten(
     spec: TensorSpec, value: object, shape: tuple[int, ...], field: str, flat: list[Any]
 ) -> None:
     if not shape:
-        if isinstance(value, list | dict):
-            raise BadInput(field, expected="a number", found=kind_of(value))
+        is_text = spec.text is not None
+        if isinstance(value, list | dict) and not (is_text and pictures.is_base64(value)):
+            expected = "a text" if is_text else "a number"
+            raise BadInput(field, expected=expected, found=kind_of(value))
         flat.append(value)
         return
     if not isinstance(value, list) or len(value) != shape[0]:

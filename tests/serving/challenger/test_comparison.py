@@ -18,7 +18,7 @@ from overnight.serving.inference.runtime import Predictor
 from overnight.serving.lifecycle.model_slots import LoadedVersion
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.schema import Schema, TensorSpec
-from tests.support.serving import bundles
+from tests.support.serving import bundles, published
 from tests.support.serving.challenges import (
     ALWAYS_ZERO,
     CANARY,
@@ -103,6 +103,45 @@ def test_classes_in_another_order_are_compared_by_name():
     setup.settle()
 
     assert (setup.stats().compared, setup.stats().disagreements) == (1, 1.0)
+
+
+def test_texts_and_lists_are_compared_and_copied():
+    # Given a champion and a challenger that number their words otherwise.
+    files = published.files()
+    turned = published.TITLE.model_copy(
+        update={"text": published.WORDS.model_copy(update={"pieces": ("blau", "green", "red")})}
+    )
+    versions = [
+        LoadedVersion(
+            1, Predictor(bundles.manifest(1, files, tensors=tensors), body, threads=1), None
+        )
+        for tensors in (published.TENSORS, published.TENSORS.with_inputs({"title": turned}))
+        for body in (files["predictor.tflite"],)
+    ]
+    clicks = np.empty(2, object)
+    clicks[:] = [np.array([1.0]), np.array([2.0, 3.0])]
+    inputs = {
+        "title": np.array(["green", "red"], object),
+        "price": np.array([1, np.nan], np.float32),
+        "shop": np.array([np.nan, 1]),
+        "clicks": clicks,
+    }
+    recording = RecordingVersion(versions[0])
+    recording.predict(inputs, ["sent"])
+    call = recording.call.copied()
+    counters = ChallengeCounters(bundles.MODEL, started(2, SHADOW), "shadow")
+    clicks[1][:] = 0
+
+    compare(
+        AnswerComparison(call, *versions, SHADOW, counters, by_challenger=False, request_id="id"),
+        turn=1,
+    )
+
+    # Then only the row with the renumbered word differs, and the answers are finite.
+    assert counters.stats().compared == 1
+    assert counters.stats().disagreements == 0.5
+    assert call.inputs["clicks"][1].tolist() == [2.0, 3.0]
+    assert call.input_bytes > sum(len(text) for text in ("green", "red"))
 
 
 def test_a_challenger_of_other_classes_cannot_be_compared_and_the_log_says_so(caplog):

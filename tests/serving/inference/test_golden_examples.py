@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from overnight.serving.errors import UnfitVersion
-from overnight.serving.inference.golden_examples import KEPT_ROWS, MAXIMUM_BYTES, read_golden
+from overnight.serving.inference.golden_examples import (
+    KEPT_ROWS,
+    MAXIMUM_BYTES,
+    MAXIMUM_OBJECTS,
+    read_golden,
+)
 from overnight.serving.inference.loaded_version import load_version
-from tests.support.serving import bundles
+from overnight.store.input_encodings import Missing
+from tests.support.serving import bundles, published
 
 ROW_BYTES = 28 * 28
 
@@ -80,3 +86,65 @@ def test_a_loaded_version_keeps_the_first_examples_and_frees_the_others():
     kept = predictor.examples["image"]
     assert np.array_equal(kept, images[:KEPT_ROWS])
     assert kept.base is None
+
+
+WORDS = np.array(["red", "blau grün", None], object)
+CLICKS = np.empty(3, object)
+CLICKS[:] = [np.array([1.0]), np.array([2.0, 3.0]), np.zeros(0)]
+# A text that may be missing, beside the other inputs of `published`; the weight has its default.
+TITLE = published.TITLE.model_copy(update={"missing": Missing(value="green")})
+TENSORS = published.TENSORS.with_inputs({"title": TITLE})
+ANSWERS = np.array(
+    [[2, 1, 0, 0, 1, 2, 3], [5, 2, 0, 1, 5, 2, 3], [3, 7.5, 1, 2, 0, 2, 3]], np.float32
+)
+
+
+def _published_golden(answers: np.ndarray) -> bytes:
+    prices, shops = np.array([1, 2, np.nan], np.float32), np.array([0, 1, 2], np.int32)
+    return published.golden(answers, title=WORDS, price=prices, shop=shops, clicks=CLICKS)
+
+
+def _loaded(golden: bytes):
+    files = published.files(golden)
+    return load_version(bundles.manifest(1, files, tensors=TENSORS), files, threads=1)
+
+
+def test_published_values_are_repeated_as_they_were_answered_in_training():
+    predictor = _loaded(_published_golden(ANSWERS))
+
+    assert predictor.examples["title"].tolist() == WORDS.tolist()
+    assert "weight" not in predictor.examples
+
+
+def test_a_version_that_encodes_published_values_otherwise_is_refused():
+    otherwise = ANSWERS.copy()
+    otherwise[1, 0] = 9
+
+    with pytest.raises(UnfitVersion, match="1 of 3 golden examples differ"):
+        _loaded(_published_golden(otherwise))
+
+
+def test_more_objects_than_examples_have_are_refused_before_they_are_made():
+    lengths = np.full(MAXIMUM_OBJECTS + 1, -1, np.int64)
+    golden = io.BytesIO()
+    np.savez_compressed(
+        golden,
+        **{
+            "input.title@utf8": np.zeros(0, np.uint8),
+            "input.title@lengths": lengths,
+            "input.price": np.zeros(1, np.float32),
+            "input.shop": np.zeros(1, np.int32),
+            "input.clicks": np.zeros((1, 2), np.float32),
+            "output.sent": ANSWERS[:1],
+        },
+    )
+
+    with pytest.raises(UnfitVersion, match="it has 100001 texts or lists, at most 100000"):
+        _loaded(golden.getvalue())
+
+
+def test_examples_without_an_input_that_has_no_default_are_refused():
+    golden = published.golden(ANSWERS[:1], title=WORDS[:1])
+
+    with pytest.raises(UnfitVersion, match=r"not a set of golden examples: 'input\.price'"):
+        _loaded(golden)

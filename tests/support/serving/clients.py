@@ -25,10 +25,14 @@ LIMITS = Limits(body_bytes=100_000, batch_rows=8)
 
 
 def application_of(
-    tensors: Schema = bundles.TENSORS, *, limits: Limits = LIMITS, **chosen: Any
+    tensors: Schema = bundles.TENSORS,
+    *,
+    files: dict[str, bytes] | None = None,
+    limits: Limits = LIMITS,
+    **chosen: Any,
 ) -> FlaskClient:
     """A client of an application with one model; `chosen` is whatever else it is made with."""
-    files = bundles.files(1)
+    files = files or bundles.files(1)
     slots = ModelSlots()
     slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
     manifest = bundles.manifest(1, files, tensors=tensors)
