@@ -91,7 +91,13 @@ class HostAgent:
         # The router reads it at every request; only the loader's thread adds to it.
         self.challengers: dict[str, Challenger] = {}
         self.comparisons = comparisons = Comparisons()
-        self.router = Router(self.slots, self.challengers, comparisons)
+        # Read by requests, which come once all of this is made.
+        self.router = Router(
+            self.slots,
+            self.challengers,
+            comparisons,
+            eras=lambda model: self.status.history(model).eras,
+        )
         self.registration = WorkerRegistration(workers)
         cache = DiskCache(folder / "cache", trust)
         self._context = FollowContext(

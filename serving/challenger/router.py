@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
+from overnight.serving.challenger import earlier_inputs
 from overnight.serving.challenger.comparison import (
     AnswerComparison,
     Comparisons,
@@ -20,7 +21,9 @@ from overnight.serving.challenger.comparison import (
     check_finite,
 )
 from overnight.serving.challenger.counters import ChallengeCounters
-from overnight.serving.errors import NotServed
+from overnight.serving.challenger.earlier_inputs import WithoutInputs
+from overnight.serving.errors import NotServed, UnfitInputs
+from overnight.serving.history.input_eras import InputEra
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array, Predictor
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
@@ -160,11 +163,17 @@ class Router:
         slots: ModelSlots,
         challengers: Mapping[str, Challenger] = MappingProxyType({}),
         comparisons: Comparisons | None = None,
+        eras: Callable[[str], Sequence[InputEra]] = lambda _: (),
     ) -> None:
-        """`challengers` by model; a model without one there is answered by its champion alone."""
+        """`challengers` by model; a model without one there is answered by its champion alone.
+
+        `eras`: which inputs the champions of a model took, newest first; read for requests that the
+        champion cannot answer.
+        """
         self.slots = slots
         self._challengers = challengers
         self._comparisons = comparisons or Comparisons()
+        self._eras = eras
 
     def predict(
         self,
@@ -179,22 +188,62 @@ class Router:
         """An answer by one version throughout, and that version.
 
         It is the current one, or one by name or label; a request that names neither may be answered
-        by a canary.
+        by a canary, or where it has inputs that only an earlier version takes, by that one.
 
         Raises:
             NotServed: nothing is loaded (yet), or not the model or version that was named.
+            UnfitInputs: no version takes these inputs; says what changed.
         """
         slot = self.slots.find(model)
-        if version is None and label is None:
+        if version is not None or label is not None:
+            return _answered(self._slot_of(slot, version, label), answering, version)
+        try:
             challenger = self._challengers.get(model)
             if (
                 challenger is not None
                 and (challenge := challenger.active_challenge(slot)) is not None
             ):
                 return self._challenged(answering, RequestContext(client, request_id), challenge)
-        else:
-            slot = self._slot_of(slot, version, label)
-        return _answered(slot, answering, version)
+            return _answered(slot, answering)
+        except UnfitInputs as error:
+            return self._answered_earlier(slot, answering, error)
+
+    def _answered_earlier(
+        self, slot: ModelSlot, answering: Callable[[ModelVersion], _Answer], unfit: UnfitInputs
+    ) -> tuple[_Answer, LoadedVersion]:
+        """Answer a request of a client that knows an earlier version's inputs.
+
+        By the current version, where it needs nothing else and what is sent too much was an input
+        once; else by the last champion that took these inputs, as long as it can serve.
+
+        Raises:
+            UnfitInputs: neither can; says what changed.
+            NotServed: the earlier version is about to be loaded.
+        """
+        # `unfit` itself is never raised here: this frame would then be in its traceback and refer
+        # to it, a cycle that keeps a version in memory until the next garbage collection.
+        eras, current = self._eras(slot.model), slot.current()
+        if not eras or current is None:
+            raise unfit.explained("") from None
+        signature = earlier_inputs.current_signature(current)
+        ignored = earlier_inputs.ignorable(unfit.sent, signature, eras)
+        if ignored:
+            return _answered(slot, lambda loaded: answering(WithoutInputs(loaded, ignored)))
+        changes = earlier_inputs.changes(unfit.sent, signature, eras)
+        era = earlier_inputs.answering(unfit.sent, signature, eras)
+        if era is None:
+            raise unfit.explained(changes) from None
+        try:
+            loaded = slot.acquire_earlier(era.last)
+        except NotServed as error:
+            if error.soon:
+                raise
+            why = f"version {era.version} took them and cannot answer any more: {error}"
+            raise unfit.explained(f"{changes}; {why}" if changes else why) from None
+        try:
+            return answering(loaded), loaded
+        finally:
+            slot.release(loaded, era.version)
 
     @contextmanager
     def lease(

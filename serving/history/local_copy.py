@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from overnight.serving.history.input_eras import InputEra
+from overnight.serving.inference.signatures import Signature, signature_of
 from overnight.store.local_files import ReloadingFile, write_atomically
 from overnight.store.objects import keys
 from overnight.store.registry.alias_record import AliasRecord
@@ -19,7 +21,10 @@ LARGEST_REPORT = 8_000_000
 
 
 class VersionSummary(Value):
-    """A version as pages show it; `decision` is None before there is one."""
+    """A version as pages show it; `decision` is None before there is one.
+
+    `inputs` is None in copies of earlier releases.
+    """
 
     version: str
     trained_at: datetime
@@ -34,6 +39,7 @@ class VersionSummary(Value):
     run_url: str = ""
     report: bool = False
     decision: Decision | None = None
+    inputs: Signature | None = None
 
 
 class UnreadableVersion(Value):
@@ -44,12 +50,13 @@ class UnreadableVersion(Value):
 
 
 class DeploymentHistory(Value):
-    """Alias records, versions, and the versions' live scores, each newest first."""
+    """Alias records, versions, their live scores, and what inputs they took; each newest first."""
 
     records: tuple[AliasRecord, ...] = ()
     versions: tuple[VersionSummary, ...] = ()
     unreadable: tuple[UnreadableVersion, ...] = ()
     scores: tuple[Score, ...] = ()
+    eras: tuple[InputEra, ...] = ()
 
 
 def summarise(manifest: Manifest) -> VersionSummary:
@@ -67,6 +74,7 @@ def summarise(manifest: Manifest) -> VersionSummary:
         run=manifest.run.name,
         run_url=manifest.run.url,
         report=REPORT in manifest.files and manifest.files[REPORT].size_bytes <= LARGEST_REPORT,
+        inputs=signature_of(manifest.tensors.inputs),
     )
 
 

@@ -8,10 +8,11 @@ one. All its logic is in `tick`.
 import heapq
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from overnight.serving.history.input_eras import merged
 from overnight.serving.history.local_copy import (
     REPORT,
     HistoryFile,
@@ -21,6 +22,7 @@ from overnight.serving.history.local_copy import (
 )
 from overnight.serving.history.score_sync import ScoreSync
 from overnight.serving.host.alias_state import AliasState
+from overnight.serving.inference.signatures import Signature
 from overnight.store.errors import (
     CorruptRecord,
     CorruptVersion,
@@ -129,7 +131,9 @@ class HistorySync:
         updated: list[VersionSummary] = []
         try:
             for version in sorted(wanted, reverse=True):
-                summary = known.get(version) or self._summarise(version)
+                summary = known.get(version)
+                if summary is None or summary.inputs is None:
+                    summary = self._summarise(version) or summary
                 if summary is not None:
                     may_be_decided = version in served or len(updated) < AWAITED_DECISIONS
                     updated.append(self._with_decision(summary) if may_be_decided else summary)
@@ -141,7 +145,8 @@ class HistorySync:
                 UnreadableVersion(version=version, error=self._unreadable[version])
                 for version in sorted(self._unreadable.keys() & wanted, reverse=True)
             )
-            update = {"versions": versions, "unreadable": unreadable}
+            eras = merged(history.eras, _promoted(history.records, kept))
+            update = {"versions": versions, "unreadable": unreadable, "eras": eras}
             self._file.write(history.model_copy(update=update))
         self._file.delete_reports(keep=wanted)
 
@@ -193,6 +198,16 @@ class HistorySync:
             logger.info("%s: shown without its decision: %s", self._model, error)
             return summary
         return summary if decision is None else summary.model_copy(update={"decision": decision})
+
+
+def _promoted(
+    records: Iterable[AliasRecord], summaries: Mapping[str, VersionSummary]
+) -> Iterator[tuple[AliasRecord, Signature]]:
+    """The champion's records with the inputs of their versions, but for those that are unknown."""
+    for record in records:
+        summary = summaries.get(record.version)
+        if record.alias == CHAMPION and summary is not None and summary.inputs is not None:
+            yield record, summary.inputs
 
 
 def _champions(records: Iterable[AliasRecord]) -> tuple[str, ...]:

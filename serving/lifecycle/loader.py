@@ -103,6 +103,7 @@ class VersionLoader:
             self._prepare(slot, alias_state)
             if was_ready and slot.shared.proposed <= slot.shared.current:
                 self._reload_previous(slot, alias_state)
+                self._load_earlier(slot)
             self._retired += slot.drop(self._kept_generations(slot))
         self._free()
         self.steps += 1
@@ -220,6 +221,62 @@ class VersionLoader:
             # Numbers below all that this host gives out, so that it counts as the oldest.
             slot.put(LoadedVersion(min(0, loaded[-1].generation) - 1, predictor, record=None))
 
+    def _load_earlier(self, slot: ModelSlot) -> None:
+        """Load versions that clients of earlier inputs wait for, where the budget has a place.
+
+        They were champions of hosts, so each was tried in a process of its own once.
+        """
+        for record in slot.awaited_earlier():
+            if slot.named(record.version) is not None:
+                continue
+            try:
+                self._cache.stage(self._bucket, record)
+                approved = needs_approval(record)
+                manifest, files = self._cache.read(
+                    record.model, record.version, approved=approved and record.signed is not None
+                )
+                self._check_place(slot, manifest)
+                if self._load_notes.deaths(record.model, record.version):
+                    raise UnfitVersion(record.model, record.version, "a worker died of it")
+                predictor = self._load_noted(manifest, files)
+            except (OvernightError, OSError) as error:
+                logger.info("%s: %s is not loaded: %s", slot.model, record.version, error)
+                slot.refuse_earlier(record.version, f"cannot be loaded here: {error}")
+            else:
+                oldest = min(0, *(version.generation for version in slot.loaded()))
+                slot.put(LoadedVersion(oldest - 1, predictor, record=None))
+
+    def _check_place(self, slot: ModelSlot, manifest: Manifest) -> None:
+        """Check that a version for clients of earlier inputs would stay once it is loaded.
+
+        Raises:
+            UnfitVersion: the memory budget, or the memory, has no place for it.
+        """
+        current = slot.current()
+        previous = [
+            version.manifest
+            for version in self._by_claim(slot, slot.loaded())
+            if current is None or version.version != current.version
+        ]
+        claimed = set(slot.used_by_earlier_clients())
+        ahead = [m for n, m in enumerate(previous) if n == 0 or m.version in claimed]
+        if manifest.version not in self._memory_budget.retained([*ahead, manifest]):
+            why = "there is no place for it within OVERNIGHT_LOADED_VERSIONS_MB"
+            raise UnfitVersion(manifest.model, manifest.version, why)
+        self._check_memory(manifest)
+
+    @staticmethod
+    def _by_claim(slot: ModelSlot, newest_first: list[LoadedVersion]) -> list[LoadedVersion]:
+        """Previous versions by who keeps a place: a rollback's target, then earlier clients'."""
+        claimed = slot.used_by_earlier_clients()
+        if not claimed:
+            return newest_first
+        current = slot.current()
+        others = [v for v in newest_first if current is None or v.version != current.version]
+        rank = {version: place for place, version in enumerate(claimed)}
+        first, rest = others[:1], others[1:]
+        return [*first, *sorted(rest, key=lambda v: rank.get(v.version, len(rank)))]
+
     def _previous_manifests(self, slot: ModelSlot, alias_state: AliasState) -> list[Manifest]:
         current = slot.current()
         manifests = [
@@ -243,7 +300,8 @@ class VersionLoader:
             if loaded.generation <= current:
                 newest.setdefault(loaded.version, loaded)
         serving = next((v.version for v in newest.values() if v.generation == current), None)
-        previous = [loaded.manifest for version, loaded in newest.items() if version != serving]
+        others = [loaded for version, loaded in newest.items() if version != serving]
+        previous = [loaded.manifest for loaded in self._by_claim(slot, others)]
         retained = self._memory_budget.retained(previous)
         return {current, proposed, *(newest[version].generation for version in retained)}
 

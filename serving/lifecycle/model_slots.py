@@ -6,17 +6,23 @@ all that happens here: the loader's thread loads and frees, the router chooses b
 """
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from overnight.serving.errors import NotServed
 from overnight.serving.host.alias_state import SharedGeneration
 from overnight.serving.inference.loaded_version import LoadedVersion
+from overnight.store.registry.alias_record import AliasRecord
 
 __all__ = ["WAIT_SECONDS", "LoadedVersion", "ModelSlot", "ModelSlots"]
 # A worker that starts between the last report and the activation finishes loading while requests
 # wait.
 WAIT_SECONDS = 10.0
+# A version that clients of earlier inputs use keeps its place in the memory budget so long.
+EARLIER_SECONDS = 3_600.0
+# One that could not be loaded for them is not tried again before.
+UNLOADABLE_SECONDS = 600.0
 
 
 class ModelSlot:
@@ -29,6 +35,11 @@ class ModelSlot:
         self.model, self.shared = model, shared
         self._loaded: dict[int, LoadedVersion] = {}
         self._refused: dict[int, str] = {}
+        # Versions that clients of earlier inputs wait for, why others cannot be loaded for them and
+        # until when, and when each was last used by them.
+        self._awaited_records: dict[str, AliasRecord] = {}
+        self._unloadable: dict[str, tuple[str, float]] = {}
+        self._used_at: dict[str, float] = {}
         # How many leases were given back: whether requests get on is seen by it.
         self.released = 0
         # Requests take the lock itself, which costs a fraction of what a condition does. It is
@@ -173,6 +184,61 @@ class ModelSlot:
             loaded.leases -= 1
             if version is not None:
                 loaded.named_leases -= 1
+
+    def acquire_earlier(
+        self, record: AliasRecord, wait_seconds: float = WAIT_SECONDS
+    ) -> LoadedVersion:
+        """Take a lease on a version that was champion, once the loader has loaded it.
+
+        One request waits at a time; others are asked to try again.
+
+        Raises:
+            NotServed: it cannot be loaded, and why; or not yet.
+        """
+        version = record.version
+        with self._changed:
+            self._used_at[version] = time.monotonic()
+            if self.named(version) is None:
+                why, until = self._unloadable.get(version, ("", 0.0))
+                if time.monotonic() < until:
+                    raise NotServed(f"{self.model} {version!r} {why}", self.versions())
+                if self._awaited_records:
+                    waiting = f"{self.model} {version!r} waits for another version to be loaded"
+                    raise NotServed(waiting, self.versions(), soon=True)
+                self._unloadable.pop(version, None)
+                self._awaited_records[version] = record
+                try:
+                    self._changed.wait_for(
+                        lambda: self.named(version) is not None or version in self._unloadable,
+                        wait_seconds,
+                    )
+                finally:
+                    del self._awaited_records[version]
+                if version in self._unloadable:
+                    why = self._unloadable[version][0]
+                    raise NotServed(f"{self.model} {version!r} {why}", self.versions())
+                if self.named(version) is None:
+                    missing = f"{self.model} {version!r} is still being loaded"
+                    raise NotServed(missing, self.versions(), soon=True)
+            return self.acquire(version)
+
+    def awaited_earlier(self) -> list[AliasRecord]:
+        """The records of versions that requests wait for, for the loader."""
+        with self._lock:
+            return list(self._awaited_records.values())
+
+    def refuse_earlier(self, version: str, why: str) -> None:
+        """Tell the request that waits for a version why it cannot be loaded."""
+        with self._changed:
+            self._unloadable[version] = (why, time.monotonic() + UNLOADABLE_SECONDS)
+            self._changed.notify_all()
+
+    def used_by_earlier_clients(self) -> list[str]:
+        """Versions that clients of earlier inputs used lately, the last one first."""
+        since = time.monotonic() - EARLIER_SECONDS
+        with self._lock:
+            self._used_at = {v: at for v, at in self._used_at.items() if at >= since}
+            return sorted(self._used_at, key=lambda version: -self._used_at[version])
 
     def _awaited(self, wait_seconds: float) -> LoadedVersion | None:
         loaded = self.current()

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from overnight import __version__
 from overnight.serving.history.local_copy import VersionSummary
 from overnight.serving.host.alias_state import RefusedVersion
+from overnight.serving.inference.signatures import InputSignature
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext
@@ -31,6 +32,7 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     Decision: ("model", "version", "signed"),
     Finding: (),
     Forecast: (),
+    InputSignature: (),
     Measurement: (),
     Missing: (),
     Override: (),

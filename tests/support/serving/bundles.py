@@ -126,10 +126,12 @@ def publish(
     *,
     signer: Signer = SIGNER,
     approved: bool = True,
+    tensors: Schema = TENSORS,
 ) -> str:
     """Publish version `number`, approve it unless told otherwise, and return its name."""
     bundle = files(number) if bundle is None else bundle
-    ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, signer)
+    made = manifest(number, bundle, tensors=tensors)
+    ModelRegistry(bucket, "digits").publish(made, bundle, signer)
     if approved:
         approve(bucket, number)
     return version_name(number)
