@@ -1,7 +1,10 @@
-"""`overnight predict`: read files as rows, send them to serving, print the predictions."""
+"""`overnight predict`: send the rows of files to serving, and print what it answers."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,108 +12,233 @@ from typing import Any
 import httpx
 import numpy as np
 
-from overnight.cli.actions.read_image import read_image
+from overnight.cli.actions.predict_rows import FileRow, rows_of
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import load
-from overnight.models.examples import Array
 from overnight.store.errors import BadFile
 from overnight.store.objects.proxies import Proxy
-from overnight.store.schema import NUMPY_TYPES, TensorSpec
+from overnight.store.printable import printable
+from overnight.store.schema import TensorSpec
 
 _TIMEOUT_SECONDS = 30.0
-_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+# Fewer than any server allows that is not limited on purpose; those that are get halves.
+_ROWS = 128
+_CHARACTERS = 4_000_000
+_SHOWN_VALUES = 8
+# Where serving names a row: by its place in the data, or as the encoding names it.
+_ROW = re.compile(r"\.data\[(\d+)\]|, row (\d+):")
+_TOO_MUCH, _BAD = 413, 400
 
 
-def run(model: str, files: Sequence[Path], *, as_json: bool) -> None:
-    """Predict every row of every file, in one request.
+class Refused(ServingRefused):
+    """Serving refused a request: with its status, and the reason."""
+
+    def __init__(self, url: str, status: int, text: str) -> None:
+        self.status, self.reason = status, text
+        super().__init__(f"serving refused {url} ({status}): {text[:300]}")
+
+
+def run(model: str, files: Sequence[Path], *, as_json: bool) -> int:
+    """Predict every row of every file, all by one version; returns the exit code.
+
+    Rows that fail are named on standard error, and cost the others nothing.
 
     Raises:
-        BadFile: a file is not an image or array of the model's input.
-        ServingUnavailable, ServingRefused
+        ServingUnavailable, ServingRefused: no row could be predicted, whatever it holds.
     """
     settings = load()
     address = settings.answers_url
     request = partial(_request, proxy=settings.proxy_of(address))
     # Not the protocol's metadata, which leave out what a picture has to look like.
-    tensor = input_tensor(request(f"{address}/api/models/{model}"), model)
-    # One request for all files, so that one version predicts every row.
-    batches = [read_rows(file, tensor) for file in files]
-    rows = np.concatenate(batches)
-    body = {
-        "name": tensor.name,
-        "datatype": tensor.datatype,
-        "shape": list(rows.shape),
-        "data": rows.reshape(-1).tolist(),
-    }
-    response = request(f"{address}/v2/models/{model}/infer", {"inputs": [body]})
-    names = [
-        file.name if len(batch) == 1 else f"{file.name}[{row}]"
-        for file, batch in zip(files, batches, strict=True)
-        for row in range(len(batch))
-    ]
-    predictions = _predictions(response, names)
+    asking = _Asking(address, model, request)
+    predictions = []
+    for chunk in _chunks(asking, files):
+        predictions += asking.predict(chunk)
     if as_json:
         print(json.dumps(predictions, indent=2))
-        return
+    elif predictions:
+        _print(predictions)
+    return 1 if asking.failed else 0
+
+
+@dataclass
+class _Asking:
+    """Asks one model; the version that answers first answers all further requests."""
+
+    address: str
+    model: str
+    request: Any
+    failed: int = 0
+    version: str = ""
+    inputs: tuple[TensorSpec, ...] = field(init=False)
+    outputs: tuple[TensorSpec, ...] = field(init=False)
+    labels: Mapping[str, Sequence[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        details = self.request(f"{self.address}/api/models/{self.model}")
+        self.inputs = input_tensors(details, self.model)
+        self.outputs = tuple(TensorSpec.model_validate(spec) for spec in details["outputs"])
+        first = {self.outputs[0].name: details.get("labels") or self.outputs[0].labels}
+        self.labels = {spec.name: spec.labels for spec in self.outputs} | first
+
+    def fail(self, name: str, why: str) -> None:
+        """Report a row that cannot be predicted."""
+        self.failed += 1
+        print(printable(f"{name}: {why}"), file=sys.stderr)
+
+    def predict(self, rows: list[FileRow]) -> list[dict[str, Any]]:
+        """The predictions of these rows, without those that fail."""
+        rows = list(rows)
+        while rows:
+            try:
+                return self._predicted(rows)
+            except Refused as error:
+                if error.status == _TOO_MUCH and len(rows) > 1:
+                    half = len(rows) // 2
+                    return [*self.predict(rows[:half]), *self.predict(rows[half:])]
+                place = self._failing(error, rows)
+                if place is None:
+                    raise
+                self.fail(rows.pop(place).name, error.reason)
+        return []
+
+    def _failing(self, error: Refused, rows: Sequence[FileRow]) -> int | None:
+        """The row that a refusal is about; None if it is about none of them."""
+        if error.status not in {_TOO_MUCH, _BAD}:
+            return None
+        if len(rows) == 1:
+            return 0
+        named = _ROW.search(error.reason)
+        place = int(named[1] or named[2]) if named else 0
+        return place if place < len(rows) else 0
+
+    def _predicted(self, rows: Sequence[FileRow]) -> list[dict[str, Any]]:
+        version = f"/versions/{self.version}" if self.version else ""
+        response = self.request(
+            f"{self.address}/v2/models/{self.model}{version}/infer",
+            {
+                "inputs": [_tensor(spec, rows) for spec in self._sent(rows)],
+                "outputs": [{"name": spec.name} for spec in self.outputs],
+            },
+        )
+        self.version = response["model_version"]
+        arrays = {
+            output["name"]: np.asarray(output["data"]).reshape(len(rows), -1)
+            for output in response["outputs"]
+        }
+        return [self._prediction(row.name, arrays, n) for n, row in enumerate(rows)]
+
+    def _sent(self, rows: Sequence[FileRow]) -> list[TensorSpec]:
+        """The inputs that the rows have; all rows of a chunk have the same."""
+        return [spec for spec in self.inputs if spec.name in rows[0].values]
+
+    def _prediction(self, name: str, arrays: Mapping[str, Any], row: int) -> dict[str, Any]:
+        """The first output as the answer: of a classifier the likeliest class, else as it is."""
+        first = self.outputs[0].name
+        values = arrays[first][row]
+        labels = self.labels[first]
+        is_class = len(labels) == len(values) > 1
+        likeliest = int(values.argmax())
+        prediction = {
+            "file": name,
+            "answer": likeliest if is_class else _plain(values),
+            "probability": float(values[likeliest]) if is_class else None,
+            "version": self.version,
+        }
+        if is_class:
+            prediction["label"] = labels[likeliest]
+        if len(arrays) > 1:
+            prediction["outputs"] = {key: _plain(array[row]) for key, array in arrays.items()}
+        return prediction
+
+
+def input_tensors(details: Mapping[str, Any], model: str) -> tuple[TensorSpec, ...]:
+    """The inputs of the version that serves.
+
+    Raises:
+        ServingRefused: no version serves.
+    """
+    inputs = tuple(TensorSpec.model_validate(spec) for spec in details.get("inputs", ()))
+    if not inputs:
+        raise ServingRefused(f"no version of {model} serves yet")
+    return inputs
+
+
+def _chunks(asking: _Asking, files: Sequence[Path]) -> Iterator[list[FileRow]]:
+    """Rows to be sent together: with values for the same inputs, and not too long."""
+    chunk: list[FileRow] = []
+    characters = 0
+    for row in _readable(asking, files):
+        size = len(json.dumps(row.values))
+        other = chunk and chunk[0].values.keys() != row.values.keys()
+        if chunk and (other or len(chunk) >= _ROWS or characters + size > _CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(row)
+        characters += size
+    if chunk:
+        yield chunk
+
+
+def _readable(asking: _Asking, files: Sequence[Path]) -> Iterator[FileRow]:
+    """The rows of all files; what cannot be read is reported."""
+    for file in files:
+        try:
+            for row in rows_of(file, asking.inputs):
+                if row.problem:
+                    asking.fail(row.name, row.problem)
+                else:
+                    yield row
+        except BadFile as error:
+            asking.fail(file.name, f"expected {error.expected}, found {error.found}")
+
+
+def _tensor(spec: TensorSpec, rows: Sequence[FileRow]) -> dict[str, Any]:
+    """One input of all rows as a tensor of the Open Inference Protocol."""
+    data = [row.values[spec.name] for row in rows]
+    shape = [len(rows), *spec.v2_shape[1:]]
+    is_picture = spec.takes_pictures and any(isinstance(value, str) for value in data)
+    is_text = spec.text is not None or any(isinstance(value, str) for value in data)
+    if is_text and spec.vocabulary:
+        data = [_category(spec, value) for value in data]
+    if is_picture:
+        shape = shape[:1]
+    datatype = "BYTES" if is_text and (spec.accepts_text or is_picture) else spec.datatype
+    return {"name": spec.name, "datatype": datatype, "shape": shape, "data": data}
+
+
+def _category(spec: TensorSpec, value: Any) -> Any:
+    """The name of a category that was given by its number."""
+    known = type(value) is int and 0 <= value < len(spec.vocabulary)
+    return spec.vocabulary[value] if known else value
+
+
+def _plain(values: Any) -> Any:
+    """A single number, or a list of them."""
+    return values[0].item() if len(values) == 1 else values.tolist()
+
+
+def _print(predictions: Sequence[Mapping[str, Any]]) -> None:
     table = new_table("file", "answer", "probability", "version")
     for prediction in predictions:
         probability = prediction["probability"]
         table.add_row(
             prediction["file"],
-            str(prediction["answer"]),
+            _shown(prediction.get("label", prediction["answer"])),
             "" if probability is None else f"{probability:.2%}",
             prediction["version"],
         )
     open_console().print(table)
 
 
-def read_rows(file: Path, tensor: TensorSpec) -> Array:
-    """The rows of one file, as the model takes them: [n, *shape] of its datatype.
-
-    Raises:
-        BadFile: not an image or array, or of another shape or type.
-    """
-    if file.suffix.lower() in _IMAGES:
-        return read_image(file, tensor)[None]
-    try:
-        array = _read_array(file)
-    except (ValueError, OSError, EOFError) as error:
-        raise BadFile(str(file), expected="an array", found=str(error)[:200]) from None
-    rows = array[None] if array.shape == tensor.shape else array
-    expected_type = np.dtype(NUMPY_TYPES[tensor.datatype])
-    if rows.shape[1:] != tensor.shape or not len(rows):
-        expected = f"one row {list(tensor.shape)} or several, [n, …]"
-        raise BadFile(str(file), expected=expected, found=f"the shape {list(array.shape)}")
-    cast = rows.astype(expected_type) if rows.dtype.kind in "biuf" else None
-    # A cast that changes values, such as 300 to uint8, would silently predict something else.
-    if cast is None or (expected_type.kind != "f" and not np.array_equal(cast, rows)):
-        raise BadFile(str(file), expected=f"values of type {expected_type}", found=str(rows.dtype))
-    return cast
-
-
-def _read_array(file: Path) -> Array:
-    if file.suffix.lower() == ".npy":
-        loaded: Array = np.load(file, allow_pickle=False)
-        return loaded
-    if file.suffix.lower() == ".json":
-        return np.asarray(json.loads(file.read_bytes()))
-    raise ValueError(f"the ending {file.suffix!r}; known are .npy, .json and images")
-
-
-def input_tensor(details: Mapping[str, Any], model: str) -> TensorSpec:
-    """The only input tensor of the version that serves.
-
-    Raises:
-        ServingRefused: no version serves, or it takes several tensors.
-    """
-    inputs = [TensorSpec.model_validate(spec) for spec in details.get("inputs", ())]
-    if not inputs:
-        raise ServingRefused(f"no version of {model} serves yet")
-    if len(inputs) > 1:
-        names = [tensor.name for tensor in inputs]
-        raise ServingRefused(f"{model} takes {names}, and files can give one tensor only; use HTTP")
-    return inputs[0]
+def _shown(answer: Any) -> str:
+    """An answer in one line; a long vector by its first numbers."""
+    if not isinstance(answer, list):
+        return f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+    few = ", ".join(f"{value:.4g}" for value in answer[:_SHOWN_VALUES])
+    more = len(answer) - _SHOWN_VALUES
+    return f"[{few}{f', … {more} more' if more > 0 else ''}]"
 
 
 def _request(
@@ -120,32 +248,14 @@ def _request(
     method = "GET" if body is None else "POST"
     try:
         response = httpx.request(method, url, json=body, timeout=_TIMEOUT_SECONDS)
-        if response.is_error and proxy and "json" not in response.headers.get("content-type", ""):
+        is_json = "json" in response.headers.get("content-type", "")
+        if response.is_error and proxy and not is_json:
             raise ServingUnavailable(url, f"{proxy} answered {response.status_code}")
         if response.is_error:
-            why = f"({response.status_code}): {response.text[:300]}"
-            raise ServingRefused(f"serving refused {url} {why}")
+            reason = response.json().get("error") if is_json else None
+            raise Refused(url, response.status_code, reason or response.text)
         document: dict[str, Any] = response.json()
     except (httpx.HTTPError, ValueError) as error:
         through = f", through {proxy}" if proxy is not None else ""
         raise ServingUnavailable(url, f"{error}{through}") from None
     return document
-
-
-def _predictions(response: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """One document per row: of a classifier the likeliest class, else the output as it is."""
-    output = response["outputs"][0]
-    values = np.asarray(output["data"], dtype=float).reshape(len(names), -1)
-    predictions = []
-    for name, row in zip(names, values, strict=True):
-        likeliest = int(row.argmax())
-        classes = output["datatype"].startswith("FP") and len(row) > 1
-        predictions.append(
-            {
-                "file": name,
-                "answer": likeliest if classes else row.tolist(),
-                "probability": float(row[likeliest]) if classes else None,
-                "version": response["model_version"],
-            }
-        )
-    return predictions

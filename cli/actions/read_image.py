@@ -1,4 +1,4 @@
-"""Reads an image file as a model takes it: grey, upright, 0-255."""
+"""Reads the picture of a drawing as a model takes it: bright ink on dark, grey, upright, 0-255."""
 
 from pathlib import Path
 
@@ -15,19 +15,15 @@ _FAINT = 40
 
 
 def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
-    """Read an image as uint8 [height, width] of a tensor; one of just that size is not scaled.
+    """Read a drawing as uint8 [height, width] of a tensor; one of just that size is not scaled.
 
-    It is turned upright as its metadata say (EXIF). Of a tensor that is declared bright on dark, a
-    light border means dark ink on paper, and is inverted; other sizes are cropped to their ink, so
-    that a small digit on a large sheet keeps its pixels, and the network itself normalises the size
-    and centre. Of any other tensor no value is changed, and other sizes are scaled whole.
+    It is turned upright as its metadata say (EXIF). A light border means dark ink on paper, and is
+    inverted; other sizes are cropped to their ink, so that a small digit on a large sheet keeps its
+    pixels, and the network itself normalises the size and centre.
 
     Raises:
-        BadFile: no image, nothing drawn on it, deeper samples, other proportions, or a model
-            without images.
+        BadFile: no image, nothing drawn on it, or deeper samples.
     """
-    if len(tensor.shape) != 2:
-        raise BadFile(str(file), expected=f"rows of shape {list(tensor.shape)}", found="an image")
     try:
         with Image.open(file) as image:
             _check_depth(file, image)
@@ -40,21 +36,15 @@ def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
     except Exception as error:  # noqa: BLE001
         problem = (str(error) or repr(error))[:200]
         raise BadFile(str(file), expected="an image", found=problem) from None
-    if tensor.bright_on_dark and _is_light(_border(grey)):
+    if _is_light(_border(grey)):
         grey = 255 - grey
-    if grey.shape == tensor.shape:
-        return grey
-    return _scaled(_square(_cut(grey, file)) if tensor.bright_on_dark else grey, tensor, file)
-
-
-def _scaled(grey: NDArray[np.uint8], tensor: TensorSpec, file: Path) -> NDArray[np.uint8]:
-    height, width = tensor.shape
-    if not tensor.bright_on_dark and grey.shape[0] * width != grey.shape[1] * height:
-        size = f"{grey.shape[1]} × {grey.shape[0]} pixels"
-        raise BadFile(str(file), expected=f"the proportions of {width} × {height}", found=size)
+    height, width = tensor.shape[:2]
+    if grey.shape == (height, width):
+        return grey.reshape(tensor.shape)
     # BOX averages every pixel, so that thin strokes do not vanish between samples.
-    fitted = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
-    return np.asarray(fitted, dtype=np.uint8)
+    square = Image.fromarray(_square(_cut(grey, file)))
+    fitted = square.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(fitted, dtype=np.uint8).reshape(tensor.shape)
 
 
 def _check_depth(file: Path, image: Image.Image) -> None:

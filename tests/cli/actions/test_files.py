@@ -8,9 +8,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from overnight.cli.actions import land_files as cli_landing
-from overnight.cli.actions.predict import input_tensor, read_rows
+from overnight.cli.actions.predict_rows import read_rows
 from overnight.cli.actions.read_image import read_image
-from overnight.infra.errors import ServingRefused
 from overnight.models.errors import UnknownModel
 from overnight.models.sales import store47
 from overnight.store.datasets.landing import Landing
@@ -19,7 +18,6 @@ from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.schema import TensorSpec
 
 IMAGE = TensorSpec(name="image", datatype="UINT8", shape=(28, 28), bright_on_dark=True)
-PHOTO = TensorSpec(name="image", datatype="UINT8", shape=(28, 28))
 
 
 def picture(folder: Path, pixels: np.ndarray, name: str = "digit.png") -> Path:
@@ -42,22 +40,6 @@ def test_dark_ink_on_paper_is_inverted(tmp_path):
     assert np.array_equal(read_image(picture(tmp_path, 255 - one()), IMAGE), one())
 
 
-@pytest.mark.parametrize("border", [0, 200])
-def test_a_picture_is_left_as_it_is_where_the_model_does_not_declare_ink(tmp_path, border):
-    pixels = np.full((28, 28), border, np.uint8)
-    pixels[4:24, 13:15] = 100
-    file = picture(tmp_path, pixels)
-    large = picture(tmp_path, np.kron(pixels, np.ones((3, 3))), "large.png")
-
-    assert np.array_equal(read_image(file, PHOTO), pixels)
-    assert np.array_equal(read_image(large, PHOTO), pixels)
-
-
-def test_a_picture_of_other_proportions_is_refused_where_it_cannot_be_cropped(tmp_path):
-    with pytest.raises(BadFile, match="the proportions of 28 × 28, found 28 × 56 pixels"):
-        read_image(picture(tmp_path, np.zeros((56, 28))), PHOTO)
-
-
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_a_picture_that_lies_on_its_side_is_turned_upright(tmp_path, kind):
     exif = Image.Exif()
@@ -74,7 +56,7 @@ def test_a_picture_of_more_than_8_bits_is_refused_and_not_clipped(tmp_path):
     Image.fromarray(one().astype(np.uint16) * 80).save(tmp_path / "deep.png")
 
     with pytest.raises(BadFile, match=r"deep\.png: expected at most 8 bits a sample"):
-        read_image(tmp_path / "deep.png", PHOTO)
+        read_image(tmp_path / "deep.png", IMAGE)
 
 
 def test_a_small_digit_on_a_large_sheet_keeps_its_pixels(tmp_path):
@@ -134,7 +116,7 @@ def test_arrays_hold_one_row_or_several(tmp_path):
         ("half.json", json.dumps((one() / 2).tolist()), "uint8"),
         ("over.json", json.dumps((one() + 300.0).tolist()), "uint8"),
         ("not.npy", "text", "an array"),
-        ("digit.txt", "7", "known are .npy"),
+        ("digit.txt", "7", "known are pictures, .npy"),
     ],
 )
 def test_the_error_about_a_bad_array_names_the_file_and_what_was_expected(
@@ -146,35 +128,6 @@ def test_the_error_about_a_bad_array_names_the_file_and_what_was_expected(
         read_rows(tmp_path / name, IMAGE)
 
     assert message in str(raised.value)
-
-
-def test_an_image_for_a_model_that_takes_none_is_an_error(tmp_path):
-    with pytest.raises(BadFile, match="found an image"):
-        read_rows(picture(tmp_path, one()), TensorSpec(name="row", datatype="FP32", shape=(7,)))
-
-
-def test_what_serving_reports_of_a_model_determines_how_its_pictures_are_read():
-    details = {"name": "digits", "inputs": [IMAGE.model_dump()]}
-
-    assert input_tensor(details, "digits") == IMAGE
-
-
-def test_the_input_that_an_earlier_release_reports_is_no_drawing():
-    earlier = IMAGE.model_dump(exclude={"bright_on_dark"})
-
-    assert not input_tensor({"inputs": [earlier]}, "digits").bright_on_dark
-
-
-@pytest.mark.parametrize(
-    ("details", "message"),
-    [
-        ({"name": "digits", "version": None}, "no version of digits serves yet"),
-        ({"inputs": [IMAGE.model_dump()] * 2}, "files can give one tensor only"),
-    ],
-)
-def test_a_model_without_a_single_input_cannot_be_given_files(details, message):
-    with pytest.raises(ServingRefused, match=message):
-        input_tensor(details, "digits")
 
 
 def test_an_empty_folder_is_refused(tmp_path):
