@@ -43,6 +43,12 @@ byId("key-form").addEventListener("submit", (event) => {
   poll();
 });
 byId("clear").addEventListener("click", () => pad.clear());
+byId("upload").addEventListener("change", async ({ target }) => {
+  const [file] = target.files;
+  target.value = ""; // the same file may be chosen again
+  const bitmap = file && (await createImageBitmap(file).catch(() => toast(`${file.name} is no picture`)));
+  if (bitmap) pad.load(bitmap);
+});
 byId("roll-back").addEventListener("click", rollBack);
 byId("stop-challenger").addEventListener("click", stopChallenger);
 document.addEventListener("visibilitychange", () => document.hidden || poll());

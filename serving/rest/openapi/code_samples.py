@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from overnight.serving.inference.vocabulary import TEXTS
 from overnight.serving.rest.openapi import examples
 from overnight.serving.rest.openapi.context import ApiContext
-from overnight.store.schema import NUMPY_TYPES, Schema
+from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
 
 _KEY = '-H "X-API-Key: $OVERNIGHT_KEY" '
 _ADMINISTRATOR = '-H "Authorization: Bearer $OVERNIGHT_ADMIN_TOKEN" '
@@ -19,7 +20,7 @@ _JSON = "-H 'Content-Type: application/json' "
 
 _RAW_TENSORS = """{modules}from urllib.request import Request, urlopen
 
-tensors = {tensors}  # zeros; of a numpy array: array.tobytes()
+tensors = {tensors}  # {comment}
 request = {{
     "inputs": [
 {inputs}    ],
@@ -77,29 +78,23 @@ def _post(url: str, body: object, key: str, label: str = "curl") -> dict[str, st
 
 
 def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]]:
-    """JSON, a PNG if the model takes images, and raw tensors by the standard library alone."""
+    """JSON, a PNG if the model takes pictures, and raw tensors by the standard library alone."""
     key = _KEY if keyed else ""
     yield _post(url, examples.v2_request(tensors), key)
     if picture := examples.png(tensors):
         curl = f"curl -H 'Content-Type: image/png' {key}--data-binary @- {quote(url)}"
         text = base64.b64encode(picture).decode()
         yield _shell("a PNG, curl", f"echo {text} | base64 -d |\n  {curl}\n")
-    sizes = [
-        math.prod(spec.shape) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize
-        for spec in tensors.inputs
-    ]
-    inputs = [
-        {
-            "name": spec.name,
-            "shape": [1, *spec.shape],
-            "datatype": spec.datatype,
-            "parameters": {"binary_data_size": size},
-        }
-        for spec, size in zip(tensors.inputs, sizes, strict=True)
-    ]
+    shown = [_raw(spec) for spec in examples.needed(tensors)]
+    inputs = [tensor | {"parameters": {"binary_data_size": len(raw)}} for tensor, raw, _ in shown]
+    has_texts = any(tensor["datatype"] == TEXTS for tensor, _, _ in shown)
+    zeros = "zeros; of a numpy array: array.tobytes()"
     source = _RAW_TENSORS.format(
         modules="import json\nimport os\n" if keyed else "import json\n",
-        tensors=" + ".join(f"bytes({size})" for size in sizes),
+        tensors=" + ".join(code for _, _, code in shown),
+        comment="each text after its length in four bytes; numbers are zeros"
+        if has_texts
+        else zeros,
         inputs="".join(f"        {json.dumps(tensor)},\n" for tensor in inputs),
         key='    "X-API-Key": os.environ["OVERNIGHT_KEY"],\n' if keyed else "",
         url=json.dumps(url),
@@ -109,15 +104,35 @@ def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]
     yield {"lang": "Python", "label": "raw tensors, Python", "source": source}
 
 
+def _raw(spec: TensorSpec) -> tuple[dict[str, Any], bytes, str]:
+    """One row of an input in the binary extension: its JSON, its bytes, and Python for these."""
+    tensor = {name: value for name, value in examples.v2_tensor(spec).items() if name != "data"}
+    tensor = {"name": tensor["name"], "shape": tensor["shape"], "datatype": tensor["datatype"]}
+    if spec.text is not None:
+        texts = np.ravel(examples.row(spec)).tolist()
+        raw = b"".join(len(t.encode()).to_bytes(4, "little") + t.encode() for t in texts)
+        return tensor, raw, repr(raw)
+    if tensor["datatype"] == TEXTS:
+        # A large picture: as a tensor it is as good.
+        tensor |= {"shape": [1, *spec.shape], "datatype": spec.datatype}
+    size = math.prod(tensor["shape"]) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize
+    return tensor, bytes(size), f"bytes({size})"
+
+
 def _triton(context: ApiContext, model: str, tensors: Schema) -> dict[str, str]:
     """The client library of NVIDIA Triton."""
     host = context.url.split("://", 1)[1]
     headers = ', headers={"X-API-Key": os.environ["OVERNIGHT_KEY"]}' if context.keyed else ""
     lines = ["import os", ""] if context.keyed else []
     lines += ["import numpy as np", "import tritonclient.http as triton", "", "inputs = []"]
-    for spec in tensors.inputs:
+    for spec in examples.needed(tensors):
+        tensor, _, _ = _raw(spec)
+        shape = tuple(tensor["shape"])
+        rows = f"np.zeros({shape}, np.{NUMPY_TYPES[spec.datatype]})"
+        if spec.text is not None:
+            rows = f"np.array({json.dumps([examples.row(spec)], ensure_ascii=False)}, object)"
         lines += [
-            f"rows = np.zeros({(1, *spec.shape)}, np.{NUMPY_TYPES[spec.datatype]})",
+            f"rows = {rows}",
             f'inputs.append(triton.InferInput("{spec.name}", rows.shape, "{spec.datatype}"))',
             "inputs[-1].set_data_from_numpy(rows)",
         ]

@@ -1,5 +1,6 @@
 """JSON schemas of the requests of one model, from the tensors of its current version."""
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from overnight.serving.inference.limits import Limits
@@ -18,14 +19,23 @@ _JSON_TYPES: dict[Datatype, str] = {
 }
 
 
+# Bytes as TensorFlow Serving's clients send them: texts in UTF-8, or files of pictures.
+_BASE64 = {
+    "type": "object",
+    "required": ["b64"],
+    "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+    "additionalProperties": False,
+}
+
+
 def v2_request(general: dict[str, Any], tensors: Schema, limits: Limits) -> dict[str, Any]:
     """The body of `infer`: the general schema with the inputs of the model."""
     request: dict[str, Any] = general["V2Request"]
-    count = len(tensors.inputs)
+    needed = [spec for spec in tensors.inputs if spec.default is None]
     inputs = {
         "type": "array",
-        "minItems": count,
-        "maxItems": count,
+        "minItems": len(needed) or 1,
+        "maxItems": len(tensors.inputs),
         "items": {
             "anyOf": [_v2_tensor(general["V2Tensor"], spec, limits) for spec in tensors.inputs]
         },
@@ -37,7 +47,8 @@ def v1_request(tensors: Schema) -> dict[str, Any]:
     """The body of `:predict`, by row or by column."""
     values = {spec.name: _nested(spec) for spec in tensors.inputs}
     columns = {name: {"type": "array", "items": value} for name, value in values.items()}
-    row, column = _object(values), _object(columns)
+    optional = {spec.name for spec in tensors.inputs if spec.default is not None}
+    row, column = _object(values, optional), _object(columns, optional)
     if len(values) == 1:
         row = {"anyOf": [*values.values(), row]}
         column = {"anyOf": [*columns.values(), column]}
@@ -51,41 +62,52 @@ def v1_request(tensors: Schema) -> dict[str, Any]:
     }
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _object(properties: dict[str, Any], optional: AbstractSet[str]) -> dict[str, Any]:
+    schema: dict[str, Any] = {
         "type": "object",
-        "required": list(properties),
+        "required": [name for name in properties if name not in optional],
         "properties": properties,
         "additionalProperties": False,
     }
+    return schema if schema["required"] else schema | {"minProperties": 1}
 
 
 def _nested(spec: TensorSpec) -> dict[str, Any]:
     """One row as nested lists, whose lengths stand in descriptions."""
     kind = _JSON_TYPES[spec.datatype]
-    kinds = [kind, *(["string"] if spec.accepts_text else []), *(["null"] if spec.nullable else [])]
+    # Of a text, that is the only type, and it is there already.
+    texts = ["string"] if spec.accepts_text and spec.text is None else []
+    kinds = [kind, *texts, *(["null"] if spec.accepts_missing else [])]
     schema: dict[str, Any] = {"type": kinds if len(kinds) > 1 else kind}
-    if spec.datatype != "BOOL":
+    if spec.datatype not in {"BOOL", "BYTES"}:
         bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
         schema |= {name: bound for name, bound in bounds.items() if bound is not None}
     if meaning := _meaning(spec):
         schema["description"] = meaning
-    for length in reversed(spec.shape):
-        schema = {"type": "array", "items": schema, "description": f"{length} elements"}
+    for axis, length in reversed([*enumerate(spec.shape)]):
+        most = "at most " if axis == 0 and spec.lengths else ""
+        schema = {"type": "array", "items": schema, "description": f"{most}{length} elements"}
+    if spec.text is not None or spec.takes_pictures:
+        return {"anyOf": [schema, _BASE64]}
     return schema
 
 
 def _v2_tensor(general: dict[str, Any], spec: TensorSpec, limits: Limits) -> dict[str, Any]:
     rows = {"type": "integer", "minimum": 1, "maximum": limits.batch_rows}
-    axes = [rows, *({"const": length} for length in spec.shape)]
+    axes: list[dict[str, Any]] = [rows, *({"const": length} for length in spec.shape)]
     layout = f"{list(spec.shape)} per row, row-major: flat, or nested by row"
+    if spec.lengths:
+        axes[1] = {"type": "integer", "minimum": -1, "maximum": spec.shape[0]}
+        layout += f"; rows of several lengths are nested, and the shape has -1 for {spec.shape[0]}"
+    if spec.takes_pictures:
+        layout += f"; as {TEXTS} of the shape [n], each row is a PNG, JPEG or WebP in base64"
     refined = {
         "name": {"const": spec.name},
         "datatype": _datatype(spec),
         "shape": {
             "type": "array",
             "prefixItems": axes,
-            "minItems": len(axes),
+            "minItems": 1 if spec.takes_pictures else len(axes),
             "maxItems": len(axes),
         },
         "data": {"type": "array", "description": ". ".join(filter(None, [layout, _meaning(spec)]))},
@@ -94,8 +116,10 @@ def _v2_tensor(general: dict[str, Any], spec: TensorSpec, limits: Limits) -> dic
 
 
 def _datatype(spec: TensorSpec) -> dict[str, Any]:
-    """The datatype of the tensor, or text where it has a vocabulary or dates."""
-    if not spec.accepts_text:
+    """The datatype of the tensor, or text where it has a vocabulary, dates or pictures."""
+    if spec.takes_pictures:
+        return {"enum": [spec.datatype, TEXTS], "description": f"{TEXTS} for files of pictures"}
+    if not spec.accepts_text or spec.text is not None:
         return {"const": spec.datatype}
     texts = "dates such as 2026-11-22" if spec.date else "entries of the vocabulary"
     description = f"{TEXTS} for {texts} in place of numbers"
@@ -106,5 +130,7 @@ def _meaning(spec: TensorSpec) -> str:
     """What the numbers of a tensor stand for."""
     entries = "; ".join(f"{number} is {entry}" for number, entry in enumerate(spec.vocabulary))
     fallback = f"out of vocabulary is encoded as {spec.otherwise}" if spec.otherwise else ""
-    missing = "null for a missing value" if spec.nullable else ""
-    return ". ".join(filter(None, (spec.description, entries, fallback, missing)))
+    missing = "null for a missing value" if spec.accepts_missing else ""
+    absent = f"may be absent, which means {spec.default}" if spec.default is not None else ""
+    picture = f"other sizes: {spec.picture.resize}" if spec.picture and spec.picture.resize else ""
+    return ". ".join(filter(None, (spec.description, entries, fallback, missing, absent, picture)))

@@ -5,12 +5,13 @@ const INK_WIDTH = 2.4; // in model pixels: about the stroke width of MNIST
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class DrawingPad {
-  constructor(canvas, overlay, { onStroke, onClear }) {
+  constructor(canvas, overlay, { onStroke, onClear, paper = "#000", ink = "#fff" }) {
     this.canvas = canvas;
     this.overlay = overlay.getContext("2d");
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.onStroke = onStroke;
     this.onClear = onClear;
+    Object.assign(this, { paper, ink });
     this.rows = 28;
     this.columns = 28;
     this.strokes = new Map();
@@ -37,12 +38,24 @@ export class DrawingPad {
   }
 
   clear() {
-    this.context.fillStyle = "#000";
+    this.context.fillStyle = this.paper;
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.hasInk = false;
     this.pen.down = false;
     delete this.canvas.parentElement.dataset.inked;
     this.onClear();
+  }
+
+  // Show a picture whole, in the middle; it is drawn upon like paper.
+  load(bitmap) {
+    const { canvas, context } = this;
+    this.clear();
+    const scale = Math.min(canvas.width / bitmap.width, canvas.height / bitmap.height);
+    const [width, height] = [bitmap.width * scale, bitmap.height * scale];
+    context.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+    this.hasInk = true;
+    canvas.parentElement.dataset.inked = "";
+    this.onStroke();
   }
 
   pointOf(event) {
@@ -74,7 +87,7 @@ export class DrawingPad {
 
   line(from, to) {
     const { context, canvas } = this;
-    context.strokeStyle = "#fff";
+    context.strokeStyle = this.ink;
     context.lineWidth = (INK_WIDTH * canvas.width) / 28;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();

@@ -2,12 +2,13 @@
 //
 // The JSON body is what is sent: the fields write into it, and it can be edited by hand.
 
-import { infer } from "../api_client.js";
-import { byId, definitions, element, plain, setText } from "../dom.js";
-import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset } from "./tensor_inputs.js";
+import { infer, modelUrl, request } from "../api_client.js";
+import { byId, definitions, element, plain, setText, share } from "../dom.js";
+import { outOfVocabulary, rowTensor, tensorFieldset, writeRow } from "./tensor_inputs.js";
 
-const MAX_FIELDS = 24;
 const MAX_VALUES = 48;
+// Of a longer vector, such as an embedding, only the beginning says anything to people.
+const FIRST_VALUES = 8;
 
 export class TensorForm {
   constructor() {
@@ -15,7 +16,10 @@ export class TensorForm {
       event.preventDefault();
       this.submit();
     });
-    byId("tensor-form").addEventListener("input", () => this.writeBody());
+    byId("tensor-form").addEventListener("input", () => {
+      byId("tensor-form").dataset.edited = "";
+      this.writeBody();
+    });
   }
 
   show(model) {
@@ -24,10 +28,9 @@ export class TensorForm {
     // A new version with the same tensors keeps what the user has typed.
     if (this.signature === signature) return;
     this.signature = signature;
-    const hasFields = model.inputs.every((spec) => sizeOf(spec.shape) <= MAX_FIELDS);
-    byId("tensor-form").replaceChildren(...(hasFields ? model.inputs.map(tensorFieldset) : []));
-    byId("tensor-form").hidden = !hasFields;
-    byId("json").open = !hasFields;
+    delete byId("tensor-form").dataset.edited;
+    byId("tensor-form").replaceChildren(...model.inputs.map(tensorFieldset));
+    byId("json").open = false;
     setText("url", `POST /v2/models/${model.name}/infer`);
     byId("tensor-rows").replaceChildren(
       ...model.inputs.map((spec) => specRow("→", spec)),
@@ -35,15 +38,29 @@ export class TensorForm {
     );
     byId("result").replaceChildren();
     this.writeBody();
+    this.fillExample(model);
+  }
+
+  // A row that the version predicted in training says more than zeros; without one these stay.
+  async fillExample(model) {
+    const { inputs } = await request(`${modelUrl(model.name)}/examples`).catch(() => ({ inputs: [] }));
+    if (model !== this.model || "edited" in byId("tensor-form").dataset) return;
+    for (const example of inputs) {
+      const spec = model.inputs.find(({ name }) => name === example.name);
+      if (spec && example.data.length) writeRow(spec, example);
+    }
+    this.writeBody();
   }
 
   writeBody() {
-    const inputs = this.model.inputs.map((spec) => tensor(spec, 1, Array.from({ length: sizeOf(spec.shape) }, (_, index) => readValue(spec, index))));
-    byId("request-body").value = JSON.stringify({ inputs }, null, 1);
+    const inputs = this.model.inputs.map(rowTensor).filter(Boolean);
+    // By default a server answers with the first output alone.
+    const outputs = this.model.outputs.length > 1 ? { outputs: this.model.outputs.map(({ name }) => ({ name })) } : {};
+    byId("request-body").value = JSON.stringify({ inputs, ...outputs }, null, 1);
   }
 
   async submit() {
-    if (!byId("tensor-form").hidden && !byId("json").open && !byId("tensor-form").reportValidity()) return;
+    if (!byId("json").open && !byId("tensor-form").reportValidity()) return;
     try {
       const { response, milliseconds } = await infer(this.model.name, byId("request-body").value);
       const unknown = outOfVocabulary(response);
@@ -64,18 +81,47 @@ export class TensorForm {
 
   output({ name, data }) {
     const section = element("section", "answered");
-    const labels = this.model.labels.length === data.length ? this.model.labels : null;
-    const title = (index) => labels?.[index] ?? (data.length > 1 ? `${name} ${index + 1}` : name);
-    const list = element("dl", "figures");
-    list.append(...definitions(data.slice(0, MAX_VALUES).map((value, index) => [title(index), this.format(name, value)])));
-    if (labels) section.append(element("h3", "", name));
-    section.append(list);
+    const labels = this.labelsOf(name, data.length);
+    const isSeveral = this.model.outputs.length > 1;
+    if (labels || isSeveral) section.append(element("h3", "", name));
+    if (labels) section.append(likeliest(labels, data));
+    else if (data.length > MAX_VALUES) section.append(vector(data));
+    else section.append(this.values(name, data));
     return section;
+  }
+
+  // The names of the classes of an output that has a number for each.
+  labelsOf(name, count) {
+    const spec = this.model.outputs.find((output) => output.name === name);
+    const own = spec?.labels?.length ? spec.labels : spec === this.model.outputs[0] ? this.model.labels : [];
+    return own.length === count ? own : null;
+  }
+
+  values(name, data) {
+    const list = element("dl", "figures");
+    const title = (index) => (data.length > 1 ? `${name} ${index + 1}` : name);
+    list.append(...definitions(data.map((value, index) => [title(index), this.format(name, value)])));
+    return list;
   }
 }
 
+// The classes, the likeliest first; shares where the numbers are such.
+function likeliest(labels, data) {
+  const isShare = data.every((value) => value >= 0 && value <= 1);
+  const order = data.map((_, index) => index).sort((a, b) => data[b] - data[a]);
+  const list = element("dl", "figures");
+  list.append(...definitions(order.slice(0, MAX_VALUES).map((index) => [labels[index], isShare ? share(data[index], 1) : plain(data[index])])));
+  return list;
+}
+
+function vector(data) {
+  const first = data.slice(0, FIRST_VALUES).map(plain).join(", ");
+  return element("p", "mono vector", `[${first}, … ${data.length - FIRST_VALUES} more]`);
+}
+
 function specRow(arrow, spec) {
-  const shape = `[n${spec.shape.map((side) => `, ${side}`).join("")}]`;
+  const side = (length, axis) => (axis === 0 && spec.lengths?.length ? `up to ${length}` : length);
+  const shape = `[n${spec.shape.map((length, axis) => `, ${side(length, axis)}`).join("")}]`;
   const node = element("tr");
   node.append(...[`${arrow} ${spec.name}`, spec.datatype, shape].map((text) => element("td", "", text)));
   return node;

@@ -6,10 +6,11 @@ import { byId, element, setText } from "../dom.js";
 const NONE = "";
 const EMPTY = "Nothing drawn yet";
 
-// A model gets the drawing pad when its only input is an image of bytes.
+// A model gets the drawing pad when its only input is a grey image, and its answer has a number for each class.
 export function isImageModel(model) {
   const [input, ...others] = model.inputs ?? [];
-  return Boolean(input) && !others.length && input.datatype === "UINT8" && input.shape.length === 2;
+  const isGrey = Boolean(input) && !others.length && input.datatype === "UINT8" && input.shape.length === 2;
+  return isGrey && !input.picture && model.outputs[0].shape.length === 1;
 }
 
 function percent(probability) {
@@ -76,6 +77,7 @@ export class Classification {
   show(model) {
     this.model = model;
     this.pad.resize(...model.inputs[0].shape);
+    setText("drawing-title", model.labels.join("") === "0123456789" ? "Draw a digit" : "Draw a picture");
     const count = model.outputs[0].shape[0] ?? 1;
     const labels = model.labels.length ? model.labels : Array.from({ length: count }, (_, index) => String(index));
     this.champion.setLabels(labels);
