@@ -1,5 +1,6 @@
 """`overnight init`, `new`, `test` and `deploy`: models of your own."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ Like = Annotated[
 Package = Annotated[
     str | None, typer.Option("--package", help="The package that the model is made in.")
 ]
+
+_LISTED = 9
 
 
 def init(
@@ -145,9 +148,18 @@ def import_model(
 
 
 def _print_files(files: tuple[Path, ...], folder: Path) -> None:
-    for path in files:
-        inside = path.is_relative_to(folder.absolute())
-        print(path.relative_to(folder.absolute()) if inside else path)
+    absolute = folder.absolute()
+    shown = [
+        path.relative_to(absolute) if path.is_relative_to(absolute) else path for path in files
+    ]
+    counts = Counter(path.parent for path in shown)
+    # Pictures are hundreds of files in a folder.
+    lines = (
+        path if (n := counts[path.parent]) <= _LISTED else f"{path.parent} ({n} files)"
+        for path in shown
+    )
+    for line in dict.fromkeys(lines):
+        print(line)
 
 
 def check(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from overnight.models.definition import (
     Delivery,
@@ -82,7 +83,10 @@ class FirstSteps:
         rows = pa.concat_tables(tables, promote_options="permissive")
         moving = self.declared.moving_holdout
         if moving is None:
-            return Rows(rows, source.holdout(), len(tables))
+            holdout = source.holdout()
+            # As an ingest does: a source may hold out a share of an arrival.
+            held_out = pc.is_in(rows.column("digest"), holdout.column("digest").combine_chunks())
+            return Rows(rows.filter(pc.invert(held_out)), holdout, len(tables))
         newest = day_column(rows).to_numpy()
         held = newest > newest.max() - moving.days
         return Rows(rows.filter(pa.array(~held)), rows.filter(pa.array(held)), len(tables))
