@@ -93,6 +93,8 @@ def _print(diff: Difference) -> None:
         f"{diff.changed:,} of {diff.rows:,} holdout rows get other answers: "
         f"{diff.gained:,} right only by the second version, {diff.lost:,} only by the first."
     )
+    for output, rows in diff.further:
+        console.print(f"{output} differs on {rows:,} of {diff.rows:,} rows.")
     if diff.left_out:
         console.print(diff.left_out)
     if diff.examples:

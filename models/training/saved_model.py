@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ class SavedGraph(keras.layers.Layer):  # type: ignore[misc]
             )
             for name, shape, kind, trainable in self._declared
         ]
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: str | None = None
         self._call: Any = None
         self._pending: list[Any] | None = None
 
@@ -131,10 +132,11 @@ class SavedGraph(keras.layers.Layer):  # type: ignore[misc]
 
     def _take(self, folder: Path) -> None:
         # A copy: the layer may be saved long after the folder is gone.
-        self._folder = tempfile.TemporaryDirectory()
-        shutil.copytree(folder, self._folder.name, dirs_exist_ok=True)
-        check_graph(Path(self._folder.name))
-        self._loaded = tf.saved_model.load(self._folder.name)
+        self._folder = tempfile.mkdtemp(prefix="overnight-graph-")
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        shutil.copytree(folder, self._folder, dirs_exist_ok=True)
+        check_graph(Path(self._folder))
+        self._loaded = tf.saved_model.load(self._folder)
         self._call = self._loaded.signatures[SIGNATURE]
         for variable, weight in zip(self._own, self._call.variables, strict=True):
             # The graph reads its own variable and no copy: so Keras' has to be that.
@@ -167,7 +169,7 @@ class SavedGraph(keras.layers.Layer):  # type: ignore[misc]
     def save_assets(self, folder: str) -> None:
         """Keep the SavedModel's files in the `.keras` file."""
         assert self._folder is not None, "a layer is saved with its graph"
-        shutil.copytree(self._folder.name, folder, dirs_exist_ok=True)
+        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
 
     def load_assets(self, folder: str) -> None:
         """Load the graph from the `.keras` file."""

@@ -127,7 +127,7 @@ def check_golden(predictor: Predictor, golden: bytes) -> Mapping[str, Array]:
         if expected.shape != actual.shape:
             why = f"output {spec.name} has shape {actual.shape}, expected {expected.shape}"
             raise UnfitVersion(manifest.model, manifest.version, f"golden examples: {why}")
-        is_class = bool(manifest.tensors.labels) and spec is predictor.outputs[0]
+        is_class = bool(manifest.tensors.classes(spec.name))
         differing = _differing(expected, actual, spec=spec, is_class=is_class)
         if differing.any():
             row = int(differing.argmax())

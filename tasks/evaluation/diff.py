@@ -7,9 +7,12 @@ import numpy as np
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
+from overnight.models.metrics.equivalence import changed_rows, tolerance_of
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.tasks.evaluation.explain import Axis, Present, explain
 from overnight.tasks.evaluation.published import measured_by
+
+_SHOWN_NUMBERS = 8
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class Difference:
 
     `measured` pairs the measurements of both on the same rows. `changed` counts the rows that they
     answer differently, and `examples` holds some of these. `gained` counts the rows that only the
-    second version answers correctly, `lost` those that only the first does. `left_out` says which
-    rows of the holdout one of them cannot answer.
+    second version answers correctly, `lost` those that only the first does. `further` counts the
+    rows on which each further output differs, numbers by more than the model's tolerance.
+    `left_out` says which rows of the holdout one of them cannot answer.
     """
 
     first: str
@@ -42,6 +46,7 @@ class Difference:
     lost: int
     examples: tuple[Disagreement, ...]
     left_out: str = ""
+    further: tuple[tuple[str, int], ...] = ()
 
 
 def difference(
@@ -97,6 +102,22 @@ def difference(
             for row in rows[:shown]
         ),
         left_out=left_out,
+        further=tuple(
+            (
+                spec.name,
+                int(
+                    changed_rows(
+                        spec,
+                        first,
+                        second,
+                        tolerance=tolerance_of(definition.tolerance, spec.name),
+                        classes=bool(definition.tensors.classes(spec.name)),
+                    ).sum()
+                ),
+            )
+            for spec in definition.tensors.outputs[1:]
+            if spec.name in first
+        ),
     )
 
 
@@ -121,7 +142,9 @@ def _disagreeing(first: Array, second: Array, *, classes: bool) -> Sequence[int]
 
 def _format_answer(labels: Sequence[str], answer: Array) -> str:
     if not labels:
-        return ", ".join(f"{float(number):.6g}" for number in answer.ravel())
+        numbers = [f"{float(number):.6g}" for number in answer.ravel()[:_SHOWN_NUMBERS]]
+        # An embedding has hundreds.
+        return ", ".join([*numbers, *(["…"] if answer.size > _SHOWN_NUMBERS else [])])
     best = int(answer.argmax())
     return f"{_label_name(labels, best)} {float(answer.max()):.0%}"
 

@@ -33,6 +33,10 @@ def render_diff(
         table(("", "axis", ""), axes),
         table(("metric", "slice", "first", "second"), metrics),
         changed,
+        *(
+            f"{cell(output)} differs on {rows:,} of {difference.rows:,} rows."
+            for output, rows in difference.further
+        ),
         cell(difference.left_out),
         *(picture(title, body) for title, body in pictures.items()),
         table(("row", "truth", "first", "second"), examples) if examples else "",

@@ -7,6 +7,7 @@ import numpy as np
 from overnight import models
 from overnight.models.digits.plots import disagreements
 from overnight.models.examples import Examples
+from overnight.models.kinds.embedding import Embedding
 from overnight.tasks.evaluation.diff import difference
 from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
@@ -96,3 +97,36 @@ def test_forecasts_that_moved_count_as_changed_though_the_last_quantile_is_the_l
         (0, "1, 2, 3", "3, 6, 9"),
         (3, "2, 4, 8", "3, 6, 12"),
     ]
+
+
+def test_rows_on_which_a_further_output_differs_are_counted_and_shown():
+    seen = np.zeros((4, 28, 28), np.uint8)
+    other = seen.copy()
+    other[2, 5, 5] = 200
+    outputs = (FIRST | {"seen": seen}, FIRST | {"seen": other})
+
+    result = difference(DEFINITION, VERSIONS, outputs, holdout=HOLDOUT)
+
+    assert (result.changed, result.further) == (0, (("seen", 1),))
+    assert "seen differs on 1 of 4 rows" in render_diff(result, DEFINITION, {})
+
+
+def test_of_an_embedding_without_labels_a_few_numbers_are_shown():
+    kind = Embedding("style", (40,))
+    definition = replace(
+        DEFINITION,
+        tensors=kind.schema(),
+        measure=kind.measure,
+        correct=kind.correct,
+        tolerance=kind.tolerance,
+    )
+    first = {"style": np.arange(80.0, dtype=np.float32).reshape(2, 40)}
+    holdout = Examples({"image": np.zeros((2, 1))}, {})
+
+    result = difference(
+        definition, VERSIONS, (first, {"style": first["style"] + 1}), holdout=holdout
+    )
+
+    assert (result.changed, result.gained, result.lost) == (2, 0, 0)
+    assert result.examples[0].label == ""
+    assert result.examples[0].first == "0, 1, 2, 3, 4, 5, 6, 7, …"
