@@ -128,7 +128,8 @@ def test_the_life_of_a_version_is_in_the_order_of_the_flow() -> None:
     )
     # A step is called by its module, or made of a method of one of the nouns of the store.
     calls = re.findall(r"(?:data|training|scoring)\.(\w+)\(|\bstep\([\w.()]+\.(\w+)\)", source)
-    called = ["approve" if "decide" in call else "".join(call) for call in calls]
+    named = {"decide": "approve", "ingest_what_there_is": "ingest"}
+    called = [named.get("".join(call), "".join(call)) for call in calls]
 
     assert [step for step in steps if step != "follow"] == [
         step for step in called if step in steps
