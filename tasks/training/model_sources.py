@@ -41,7 +41,15 @@ class ModelSources:
         own = {name for name in named if name and not f"{name}.".startswith(PREFIX)}
         if not own:
             return cls(root, (network.removeprefix(PREFIX),), prefix=PREFIX)
-        (folder,) = {_import_folder(name) for name in own}
+        folders = {name: _import_folder(name) for name in sorted(own)}
+        if len({*folders.values()}) > 1:
+            places = ", ".join(f"{name} in {folder}" for name, folder in folders.items())
+            raise ConfigurationError(
+                f"{definition.name}: its definition and its network are in two folders, {places}, "
+                "and only one can be its repository; move the network's module beside the "
+                "definition"
+            )
+        folder = next(iter(folders.values()))
         # Among installed packages, imports of others are followed by the lock file alone.
         is_project = "site-packages" not in folder.parts
         top = frozenset(name.partition(".")[0] for name in own)

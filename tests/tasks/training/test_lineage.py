@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from overnight import models
+from overnight.store import project
 from overnight.store.errors import ConfigurationError
 from overnight.tasks.evaluation.explain import Present
 from overnight.tasks.evaluation.reproduce import mismatches
@@ -163,3 +164,18 @@ def test_the_encoders_are_in_the_digest_of_models_whose_inputs_they_encode() -> 
     assert {"store/encoding/tokenizers.py", "models/learned/statistics.py"} <= names
     assert "tasks/data/learn.py" in names
     assert not {name for name in plain if "store/encoding" in name or "models/learned" in name}
+
+
+def test_a_model_in_two_folders_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "far_shop").mkdir()
+    (tmp_path / "far_shop" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = project.current()
+    declared = project.DeclaredModel("orders", "far_shop", "overnight.toml")
+    project.use(project.Project(folder=tmp_path, declared=(declared,)))
+
+    try:
+        with pytest.raises(ConfigurationError, match=r"in two folders, far_shop in .*, tests"):
+            lineage.code(orders.DEFINITION)
+    finally:
+        project.use(before)
