@@ -99,7 +99,7 @@ def _audit_snapshots(
     for version, data in recorded.items():
         request = (
             *(data.dataset_version, data.without, data.judged_from),
-            *(data.left_out, data.digest_format),
+            *(data.left_out, data.digest_format, data.unread, data.judged_by, data.kept_out),
         )
         if request not in lineages:
             try:
