@@ -24,7 +24,7 @@ def ingest(model: ModelName = "digits") -> State:
         model: The model whose dataset grows.
     """
     context = ModelContext.open(model)
-    ingested = data.ingest_what_there_is(context, take_next=True)
+    ingested = data.ingest(context, take_next=True)
     report = RunReport(model=model, ingested=ingested)
     if not ingested.arrivals and ingested.findings:
         message = "; ".join(f"{finding.slice}: {finding.message}" for finding in ingested.findings)

@@ -103,7 +103,7 @@ def retrain(
         return finish(context, report, "Refused", str(error))
     if ingest_first:
         may_fetch = planning.may_fetch_next(context)
-        ingested = data.ingest_what_there_is(context, take_next=may_fetch)
+        ingested = data.ingest(context, take_next=may_fetch)
     else:
         ingested = data.current_dataset(context)
     report = replace(report, ingested=ingested)

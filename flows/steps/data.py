@@ -27,7 +27,7 @@ from overnight.tasks.evaluation.judge import Verdict
 
 
 @step
-def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
+def ingest_next(context: ModelContext, *, take_next: bool) -> Ingested:
     """Ingest the arrivals in the landing; with `take_next` else the source's next one."""
     with context.reader() as reader:
         ingested = ingest_arrivals(
@@ -63,8 +63,8 @@ def _learned(context: ModelContext) -> Schema | None:
     return context.registry.manifest(champion).tensors if champion else None
 
 
-def ingest_what_there_is(context: ModelContext, *, take_next: bool) -> Ingested:
-    """As `ingest`; without the source's next arrival where the source fails.
+def ingest(context: ModelContext, *, take_next: bool) -> Ingested:
+    """As `ingest_next`; without the source's next arrival where the source fails.
 
     A run without a source must not cost what else the run does: files that wait are ingested, and
     changed code is trained. `source_failure` of the outcome says what happened.
@@ -73,10 +73,10 @@ def ingest_what_there_is(context: ModelContext, *, take_next: bool) -> Ingested:
         SourceUnavailable, UnusableSource: the source has the holdout, which was never kept.
     """
     try:
-        return ingest(context, take_next=take_next)
+        return ingest_next(context, take_next=take_next)
     except (SourceUnavailable, UnusableSource) as error:
         get_run_logger().warning("%s", error)
-        return replace(ingest(context, take_next=False), source_failure=str(error))
+        return replace(ingest_next(context, take_next=False), source_failure=str(error))
 
 
 @step

@@ -15,6 +15,7 @@ from overnight.models.sources.line_blocks import Limited
 from overnight.models.sources.streaming import BadLine, Rejected
 from overnight.store.errors import BadFile, ConfigurationError
 
+_BATCH_ROWS = 16_384
 DIGEST = pa.field("digest", pa.string())
 # Types that Arrow knows of a database alone, and what to write in the query instead.
 _CASTS = {"numeric": "double precision", "money": "numeric::double precision"}
@@ -119,9 +120,12 @@ class DeclaredRows:
                 self.require_types(what, batch.schema)
                 checked = True
             chosen = batch.select(self.source_names)
-            for valid in self._valid(chosen, number, limited):
-                n += valid.num_rows
-                yield self.with_digests(valid)
+            # A database sends some hundred thousand rows at once, and digests need Python's values.
+            for start in range(0, chosen.num_rows, _BATCH_ROWS):
+                part = chosen.slice(start, _BATCH_ROWS)
+                for valid in self._valid(part, number + start, limited):
+                    n += valid.num_rows
+                    yield self.with_digests(valid)
             number += batch.num_rows
         if not n and limited.first is not None:
             raise BadFile(what, expected="at least one row as declared", found=f"{limited.first}")

@@ -38,10 +38,15 @@ def changed_files(source: FolderSource, rows: Dataset, *, model: str) -> Iterato
             continue
         yield (
             f"{file.name} changed after it was ingested as {name} ({size_bytes:,} bytes then, "
-            f"{file.size_bytes:,} now), and is not read again: `overnight ingest {model} "
-            f"{file.place}` adds its new rows, and `overnight exclude {model} {name}` leaves out "
-            "those that were wrong"
+            f"{file.size_bytes:,} now), and is not read again: {_command(file, model)} adds its "
+            f"new rows, and `overnight exclude {model} {name}` leaves out those that were wrong"
         )
+
+
+def _command(file: SourceFile, model: str) -> str:
+    if file.place.startswith("s3://"):
+        return f"`overnight ingest {model} FILE` with a copy of {file.place}"
+    return f"`overnight ingest {model} {file.place}`"
 
 
 def _changed_from(file: SourceFile, commit: Mapping[str, str]) -> int | None:
