@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 import numpy as np
 
 from overnight.models.definition import ModelDefinition
-from overnight.models.gates import BetterThan, MaximumRegression, MinimumImprovement
+from overnight.models.gates import (
+    BetterThan,
+    MaximumGap,
+    MaximumRegression,
+    MinimumImprovement,
+)
 from overnight.models.gates.comparing import ACCURACY
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Finding
@@ -205,6 +210,10 @@ def unmeasured(definition: ModelDefinition, evaluation: Evaluation) -> list[str]
     compared = {(metric, part) for metric in detail for part in ("", *evaluation.slices)}
     missing = []
     for gate in (*definition.gates, definition.reinstatement):
+        if isinstance(gate, MaximumGap):
+            groups = [part for metric, part in measured if metric == gate.metric]
+            if sum(part.startswith(f"{gate.between}=") for part in groups) < 2:
+                missing.append(f"{gate}: {gate.metric} of two groups of {gate.between}")
         reported = compared if isinstance(gate, _COMPARISONS) else measured
         metrics = [getattr(gate, name) for name in ("metric", "baseline") if hasattr(gate, name)]
         where = (*getattr(gate, "slices", ()), *getattr(gate, "perturbations", ()))

@@ -10,7 +10,7 @@ import pytest
 from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition, Places
-from overnight.models.gates import AtLeast, AtMost, Calibrated, MaximumRegression
+from overnight.models.gates import AtLeast, AtMost, Calibrated, MaximumGap, MaximumRegression
 from overnight.models.metrics.classification import classification
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.schema import TensorSpec
@@ -165,12 +165,14 @@ def test_a_metric_that_is_not_measured_on_its_slice_is_reported() -> None:
         AtMost("log_loss", 1, slices=("half",)),
         AtMost("log_loss", 1),
         AtLeast("acuracy", 0.9),
+        MaximumGap("accuracy", between="half", at_most=0.1),
     )
     declared = replace(DEFINITION, gates=gates, reinstatement=None)
 
     assert [name.split(": ")[1] for name in unmeasured(declared, evaluation)] == [
         "log_loss of half",
         "acuracy of all rows",
+        "accuracy of two groups of half",
     ]
     assert all(finding.passed for finding in gates[0].findings(evaluation))
 
