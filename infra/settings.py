@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
     maximum_pixels: int = Field(default=16_000_000, ge=1)
+    # Of all texts of one request together, in UTF-8.
+    maximum_text_bytes: int = Field(default=4_000_000, ge=1)
     # Of each worker, for the versions that served before the current one; the last always stays.
     loaded_versions_mb: int = Field(default=64, ge=0)
     # Of each worker: how many requests may arrive, wait and be answered at once.

@@ -84,6 +84,7 @@ def limits(chosen: settings.Settings) -> Limits:
         body_bytes=chosen.maximum_body_bytes,
         batch_rows=chosen.maximum_batch_rows,
         image_pixels=chosen.maximum_pixels,
+        text_bytes=chosen.maximum_text_bytes,
         waiting=chosen.maximum_waiting_requests,
         answering=chosen.serving_threads,
         large_bytes=8 * chosen.maximum_body_bytes,

@@ -32,11 +32,11 @@ export function pictureField(spec) {
   upload.setAttribute("aria-label", `${spec.name}, a picture`);
   upload.addEventListener("change", async () => upload.files[0] && set(await dataUrl(upload.files[0])));
   const resize = { fit: "scaled to fit", crop: "scaled and cropped", stretch: "stretched" }[spec.picture?.resize];
-  field.append(upload, element("p", "quiet", `PNG, JPEG or WebP, ${width} × ${height}${resize ? `; other sizes are ${resize}` : ""}`), preview, drawing(spec, set));
+  field.append(upload, element("p", "quiet", `PNG, JPEG or WebP, ${width} × ${height}${resize ? `; other sizes are ${resize}` : ""}`), preview, drawing(spec, set, upload));
   return field;
 }
 
-function drawing(spec, set) {
+function drawing(spec, set, upload) {
   const [height, width] = spec.shape;
   const scale = PAD_PIXELS / Math.max(height, width);
   const details = element("details");
@@ -55,6 +55,7 @@ function drawing(spec, set) {
     const small = element("canvas");
     [small.width, small.height] = [width, height];
     small.getContext("2d").drawImage(canvas, 0, 0, width, height);
+    upload.value = ""; // the drawing is sent, no longer the file
     set(small.toDataURL("image/png"));
   };
   new DrawingPad(canvas, overlay, { onStroke: take, onClear: () => {}, ...colours });

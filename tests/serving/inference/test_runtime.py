@@ -9,8 +9,9 @@ import pytest
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.loaded_version import check_golden
 from overnight.serving.inference.runtime import Predictor, interpreters_for
+from overnight.store.input_encodings import Missing
 from overnight.store.schema import Schema, TensorSpec
-from tests.support.serving import bundles, forecasts
+from tests.support.serving import bundles, forecasts, published
 from tests.support.waiting import until
 
 IMAGES = np.random.default_rng(5).integers(0, 20, (200, 28, 28), dtype=np.uint8)
@@ -170,3 +171,13 @@ def test_loading_pauses_between_two_interpreters():
     )
 
     assert len(pauses) == interpreters_for(2)
+
+
+def test_the_networks_inputs_follow_from_the_encodings_of_the_manifest() -> None:
+    # Given a network that takes the flag of missing prices, which this manifest does not declare.
+    files = published.files()
+    price = published.PRICE.model_copy(update={"missing": Missing(value=0)})
+    tensors = published.TENSORS.with_inputs({"price": price})
+
+    with pytest.raises(UnfitVersion, match="price_missing"):
+        Predictor(bundles.manifest(1, files, tensors=tensors), files["predictor.tflite"], threads=1)
