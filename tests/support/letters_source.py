@@ -16,6 +16,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.data.categories import Categories
+from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.ingest import UNDECLARED, ingest
 from tests.support.crashing_stores import Fuse, KillingBucket, KillingDataset
 
@@ -83,6 +84,7 @@ class LettersDataset:
         gates: DataGates = UNDECLARED,
         known: Categories | None = None,
         open_categories: Categories | None = None,
+        declared: DeclaredColumns | None = None,
     ) -> Ingested:
         bucket, rows, holdout = self.bucket, self.rows, self.holdout
         if fuse:
@@ -98,6 +100,7 @@ class LettersDataset:
             gates=gates,
             known=known,
             open_categories=open_categories,
+            declared=declared,
         )
 
     def drop(self, name: str, **files: bytes) -> None:

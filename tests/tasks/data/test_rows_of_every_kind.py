@@ -15,6 +15,7 @@ from overnight.models.data_gates.declaration import DataGates
 from overnight.models.definition import ModelDefinition, Reading
 from overnight.store.encoding import encode
 from overnight.store.schema import TensorSpec
+from overnight.tasks.data.declared_columns import DeclaredColumns
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.learn import learn
 from overnight.tasks.data.snapshot import read_rows, read_stamped, snapshot
@@ -63,7 +64,7 @@ def test_rows_of_every_kind_are_ingested_learned_and_encoded(
     dataset: LettersDataset, model: ModelDefinition
 ) -> None:
     for _ in range(2):
-        assert dataset.ingest(gates=GATES).findings == ()
+        assert dataset.ingest(gates=GATES, declared=DeclaredColumns.of(model)).findings == ()
 
     taken = snapshot(dataset.rows, dataset.holdout)
     table = read_rows(dataset.rows, taken)
