@@ -275,29 +275,30 @@ def difference(champion: Schema, challenger: Schema, *, mode: Mode) -> str:
     which know the champion's inputs, outputs and numbers, so all of these must be there, and it may
     only add categories after those.
     """
+    if mode == "canary" and (why := _other_forms(champion, challenger)):
+        return why
     if why := why_incomparable(champion, challenger):
         return why
     for name, places in translation(champion, challenger).classes.items():
-        if (places < 0).any() or len(places) != len(_labels(challenger, name)):
-            return (
-                f"the classes of {name!r} are {_labels(challenger, name)}, expected the champion's"
-            )
-    return _unlike(champion, challenger) if mode == "canary" else ""
+        labels = _labels(challenger, name)
+        if (places < 0).any() or len(places) != len(labels):
+            return f"the classes of {name!r} are {labels}, expected those of the champion"
+    return _renumbered(champion, challenger) if mode == "canary" else ""
 
 
 def _labels(schema: Schema, name: str) -> tuple[str, ...]:
     return next(labels_of(schema, spec) for spec in schema.outputs if spec.name == name)
 
 
-def _unlike(champion: Schema, challenger: Schema) -> str:
-    """What clients of the champion would see of another version; empty if nothing."""
+def _other_forms(champion: Schema, challenger: Schema) -> str:
+    """Which inputs and outputs clients would have to know anew; empty if none."""
     expected, actual = _forms(champion.inputs), _forms(challenger.inputs)
     if expected != actual:
         return f"its inputs are {actual}, expected {expected}"
     expected, actual = _forms(champion.outputs), _forms(challenger.outputs)
     if champion.outputs[0].name != challenger.outputs[0].name or expected.items() - actual.items():
         return f"its outputs are {actual}, expected {expected}"
-    return _renumbered(champion, challenger)
+    return ""
 
 
 def _renumbered(champion: Schema, challenger: Schema) -> str:

@@ -17,7 +17,7 @@ from overnight.models.metrics.evaluation import Evaluation, Paired, RowMetric
 from overnight.store.encoding import encode
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.manifest import Measurement
-from overnight.tasks.evaluation.published import PublishedPredictor, answers, measured_by
+from overnight.tasks.evaluation.published import PublishedPredictor, answers, needed_outputs
 from overnight.tasks.training.train import Candidate
 
 
@@ -76,17 +76,18 @@ def _compared(
         shared = champion.comparable(definition, holdout)
         rows = holdout if shared.all else holdout.take(shared.rows)
         champion_outputs = champion.answers(definition, rows.inputs)
-        measured = measured_by(definition, rows, champion_outputs)
+        with needed_outputs(definition, champion_outputs):
+            measured = definition.measure(rows, champion_outputs)
+            champion_rows = _rows(definition, rows, champion_outputs)
+            champion_right = definition.correct(rows, champion_outputs)
     except IncomparableVersions as error:
         return replace(evaluation, incomparable=str(error))
     own = exported if shared.all else {n: array[shared.rows] for n, array in exported.items()}
     return replace(
         evaluation,
         champion_measurements=measured,
-        paired=pairs(
-            rows, definition.correct(rows, own), definition.correct(rows, champion_outputs)
-        ),
-        champion_rows=_rows(definition, rows, champion_outputs),
+        paired=pairs(rows, definition.correct(rows, own), champion_right),
+        champion_rows=champion_rows,
         left_out=shared.left_out,
         compared_rows=() if shared.all else _rows(definition, rows, own),
         compared_slices={} if shared.all else rows.slices,

@@ -1,6 +1,7 @@
 """Published versions that answer rows of their model, each by its own schema."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -131,11 +132,22 @@ def measured_by(
     Raises:
         IncomparableVersions: the model's metrics need an output that the version does not have.
     """
-    needed = {spec.name for spec in definition.tensors.outputs} - outputs.keys()
-    try:
+    with needed_outputs(definition, outputs):
         return definition.measure(rows, outputs)
+
+
+@contextmanager
+def needed_outputs(definition: ModelDefinition, outputs: Outputs) -> Iterator[None]:
+    """Say that an output is missing where the model's metrics look for it.
+
+    Raises:
+        IncomparableVersions: naming the output.
+    """
+    missing = {spec.name for spec in definition.tensors.outputs} - outputs.keys()
+    try:
+        yield
     except KeyError as error:
-        if error.args[:1] and error.args[0] in needed:
+        if error.args[:1] and error.args[0] in missing:
             raise IncomparableVersions(
                 f"it has no output {error.args[0]!r}, which the metrics need"
             ) from None

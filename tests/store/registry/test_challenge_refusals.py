@@ -17,7 +17,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.objects.size_limits import RECORD_BYTES
 from overnight.store.registry.actor import Actor
-from overnight.store.registry.challenge_terms import Terms
+from overnight.store.registry.challenge_terms import Mode, Terms
 from overnight.store.registry.challenges import Challenges, Withdrawal, difference
 from overnight.store.registry.promotions import Promotions
 from overnight.store.registry.registry import ModelRegistry
@@ -239,3 +239,43 @@ def test_a_decision_or_withdrawal_that_is_too_long_is_a_damaged_record(
         challenges.withdrawal(record)
     with pytest.raises(CorruptRecord, match="a Withdrawal of at most"):
         challenges.sign_withdrawal(record, SIGNER)
+
+
+def schema_of(*inputs: TensorSpec, labels: tuple[str, ...] = ("a", "b")) -> Schema:
+    shares = TensorSpec(name="p", datatype="FP32", shape=(len(labels),), minimum=0, maximum=1)
+    return Schema(inputs=inputs, outputs=(shares,), labels=labels)
+
+
+ACID = TensorSpec(name="acid", datatype="FP32", shape=())
+SUGAR = TensorSpec(name="sugar", datatype="FP32", shape=(), default=4.0)
+
+
+@pytest.mark.parametrize(
+    ("champion", "challenger", "shadow", "canary"),
+    [
+        (schema_of(ACID), schema_of(ACID, SUGAR), "", "its inputs are"),
+        (schema_of(ACID, SUGAR), schema_of(ACID), "", "its inputs are"),
+        (
+            schema_of(ACID),
+            schema_of(ACID, SUGAR.model_copy(update={"default": None})),
+            "takes the input 'sugar'",
+            "takes the input 'sugar'",
+        ),
+        (
+            schema_of(ACID),
+            schema_of(ACID, labels=("a", "b", "c")),
+            "the classes of 'p' are ('a', 'b', 'c')",
+            "the classes of 'p' are ('a', 'b', 'c')",
+        ),
+        (schema_of(ACID), schema_of(ACID, labels=("b", "a")), "", "its classes are ('b', 'a')"),
+    ],
+)
+def test_a_shadow_may_take_other_inputs_and_a_canary_must_look_the_same(
+    champion: Schema, challenger: Schema, shadow: str, canary: str
+) -> None:
+    modes: tuple[Mode, Mode] = ("shadow", "canary")
+    for mode, expected in zip(modes, (shadow, canary), strict=True):
+        why = difference(champion, challenger, mode=mode)
+
+        assert expected in why
+        assert bool(why) == bool(expected)
