@@ -12,15 +12,18 @@ from typer.testing import CliRunner
 
 from overnight import models
 from overnight.cli.actions.imports.import_model import import_model
+from overnight.cli.actions.imports.rows import read
 from overnight.cli.main import app
 from overnight.flows.retrain import retrain
 from overnight.infra.settings import load
 from overnight.models.errors import UnusableNetwork
+from overnight.models.training.description import Description
 from overnight.models.training.export import predict
 from overnight.serving.inference.loaded_version import load_version
 from overnight.store import project as projects
 from overnight.store.errors import ConfigurationError
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import TensorSpec
 from overnight.tasks.training.train import train
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.signing_keys import alias_log
@@ -56,7 +59,10 @@ def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     (folder / "own.py").write_text(LAYERS)
     monkeypatch.delenv("OVERNIGHT_HOME", raising=False)
     monkeypatch.chdir(folder)
+    layers = dict(keras.saving.get_custom_objects())
     yield folder
+    keras.saving.get_custom_objects().clear()
+    keras.saving.get_custom_objects().update(layers)
     projects.use(before)
     sys.path[:] = path
     for name in [name for name in sys.modules if name.split(".")[0] in {"kiosk", "own"}]:
@@ -282,13 +288,21 @@ def variable_network() -> keras.Model:
 def test_columns_that_cannot_be_guessed_are_asked_for(
     project: Path, header: str, arguments, problem: str
 ) -> None:
-    network().save("own.keras")
     values = ",".join("1" for _ in header.split(","))
     for name in ("holdout.csv", "june.csv"):
         (project / name).write_text(f"{header}\n{values}\n")
+    described = Description(
+        network=None,
+        inputs=(TensorSpec(name="the_numbers", datatype="FP32", shape=(3,)),),
+        outputs=(TensorSpec(name="kind", datatype="FP32", shape=(2,)),),
+        kinds={"kind": "classes"},
+        classes={"kind": ("0", "1")},
+        spreads={},
+        size_bytes=1,
+    )
 
     with pytest.raises(ConfigurationError, match=re.escape(problem)):
-        import_model(Path("own.keras"), "churn", rows=project, **arguments)
+        read(project, described, **({"label": (), "columns": ()} | arguments))
 
 
 def test_a_graph_that_writes_files_is_refused_before_it_is_loaded() -> None:
