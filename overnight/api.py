@@ -49,6 +49,7 @@ from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.slices import slices_by
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_dialect import Csv
 from overnight.models.sources.csv_folder import CsvFolder
@@ -110,9 +111,11 @@ __all__ = [
     "SamePredictions",
     "SameShares",
     "SameSpread",
+    "Schedule",
     "Schema",
     "Source",
     "Sql",
+    "StepLimits",
     "StreamedDelivery",
     "Table",
     "TableVersion",

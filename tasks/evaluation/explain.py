@@ -84,6 +84,12 @@ def _settings(then: Mapping[str, object], now: Mapping[str, object]) -> Axis:
 
 
 def _code(then: CodeLineage, now: CodeLineage) -> Axis:
+    release = ""
+    if then.overnight != now.overnight:
+        releases = (code.overnight or "a checkout" for code in (then, now))
+        release = "overnight {} then, {} now".format(*releases)
+    if then.digest == now.digest and release:
+        return Axis("code", changed=True, detail=f"{release}; the same sources otherwise")
     if then.digest == now.digest:
         return Axis("code", changed=False, detail="the same sources of the model and its steps")
     # Older manifests have only one digest of all sources.
@@ -96,8 +102,8 @@ def _code(then: CodeLineage, now: CodeLineage) -> Axis:
         "added": [path for path in now.files if path not in then.files],
         "removed": [path for path in then.files if path not in now.files],
     }
-    detail = "; ".join(f"{kind} {_join_names(paths)}" for kind, paths in kinds.items() if paths)
-    return Axis("code", changed=True, detail=detail)
+    parts = [f"{kind} {_join_names(paths)}" for kind, paths in kinds.items() if paths]
+    return Axis("code", changed=True, detail="; ".join([release, *parts] if release else parts))
 
 
 def _packages(then: EnvironmentLineage, now: EnvironmentLineage) -> Axis:

@@ -113,3 +113,17 @@ def test_a_lock_file_with_other_changes_is_reported_as_such():
     (axis,) = changed(replace(NOW, environment=environment))
 
     assert axis.detail == "another lock file; the packages that train are the same"
+
+
+def test_another_release_of_overnight_is_named_even_where_no_source_differs():
+    made = manifest()
+    then = made.code.model_copy(update={"overnight": "0.1.0"})
+    now = then.model_copy(update={"overnight": "0.2.0"})
+    axes = explain(
+        made.model_copy(update={"code": then}),
+        Present(made.data, now, made.environment, made.training.settings),
+    )
+
+    (code,) = (axis for axis in axes if axis.name == "code")
+    assert code.changed
+    assert code.detail == "overnight 0.1.0 then, 0.2.0 now; the same sources otherwise"
