@@ -127,7 +127,7 @@ class Classification:
             BetterThan("accuracy", baseline="majority_accuracy"),
             MaximumRegression(margin, metric=metric, minimum_rows=minimum_rows),
             SamePredictions(tolerance=0.25, changed_share=0.01),
-            WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+            WithinBudget(p99_ms=250, resident_mb=250, size_mb=5),
         )
 
     @property

@@ -161,7 +161,7 @@ class DailySeries:
             BetterThan("wape", baseline="week_ago_wape", minimum_rows=minimum_days),
             MaximumRegression(margin, metric=metric, minimum_rows=minimum_days),
             SamePredictions(tolerance=10 * self.same_within, changed_share=0.01),
-            WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+            WithinBudget(p99_ms=250, resident_mb=250, size_mb=5),
         )
 
     @property

@@ -112,7 +112,7 @@ class Regression:
             BetterThan("mae", baseline="constant_mae"),
             MaximumRegression(margin, metric=metric, minimum_rows=minimum_rows),
             SamePredictions(tolerance=self.right_within, changed_share=0.01),
-            WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+            WithinBudget(p99_ms=250, resident_mb=250, size_mb=5),
         )
 
     def _arrays(self, holdout: Examples, outputs: Outputs) -> tuple[Floats, Floats]:
