@@ -19,7 +19,7 @@ from overnight.infra.stack.processes import is_alive
 from tests.support.waiting import until
 from tests.support.wheel_environment import WheelEnvironment, of_version
 
-pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(1_500)]
 
 NEXT = "9.0.0"
 
@@ -34,7 +34,7 @@ class ProjectShell:
 
     def overnight(self, *words: str, code: int = 0) -> str:
         return self.environment.run(
-            "overnight", *words, folder=self.folder, settings=self.settings, code=code, seconds=400
+            "overnight", *words, folder=self.folder, settings=self.settings, code=code, seconds=900
         ).stdout
 
     @property
