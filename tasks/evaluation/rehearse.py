@@ -202,8 +202,10 @@ class _Client:
 def _as_tensor(spec: TensorSpec, values: Array) -> dict[str, object]:
     """One input as a client sends it: texts, names of categories and dates as BYTES."""
     if spec.lengths and values.dtype.kind == "O":
-        # Rows of one batch are of one length.
-        values = np.array([[] if row is None else list(row) for row in values], object)
+        # Rows of one batch are of one length, and lists or arrays: numpy's numbers are no JSON.
+        values = np.array(
+            [[] if row is None else np.asarray(row).tolist() for row in values], object
+        )
     data = _as_json(values)
     is_text = any(isinstance(value, str) for value in data)
     return {

@@ -1,0 +1,1 @@
+"""Models of a town's utility: one package each."""
