@@ -23,7 +23,7 @@ from overnight.store.local_files import lock
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
-EXTRAS = "serving,training,stack"
+EXTRAS = "serving,training,stack,postgresql"
 _SECONDS = 900
 
 
