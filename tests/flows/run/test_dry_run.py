@@ -17,7 +17,6 @@ from overnight.store.objects.keys import new_version
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.ingest import ingest
-from overnight.tasks.data.snapshot import snapshot
 from overnight.tasks.release.resume import PriorProgress
 from overnight.tasks.training import lineage
 from tests.support.examples import AT, FILES, manifest
@@ -40,6 +39,7 @@ def ingest_landing() -> None:
         context.holdout,
         model="digits",
         take_next=False,
+        declared=context.declared,
     )
 
 
@@ -65,7 +65,7 @@ def exhausted(store_environment: FlowEnvironment) -> FlowEnvironment:
 def train() -> None:
     """Publish and promote the version that a run would make now."""
     context = ModelContext.open("digits")
-    data = snapshot(context.rows, context.holdout).lineage
+    data = context.snapshot().lineage
     code, environment = lineage.code(context.definition), lineage.environment()
     settings = context.definition.settings
     fingerprint = lineage.fingerprint(context.definition, settings, data, code, environment)
@@ -73,6 +73,7 @@ def train() -> None:
     made = manifest(version=version).model_copy(
         update={
             "fingerprint": fingerprint,
+            "tensors": context.definition.tensors,
             "data": data,
             "code": code,
             "environment": environment,
