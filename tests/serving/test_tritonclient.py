@@ -120,7 +120,7 @@ def test_it_may_infer_asynchronously(client):
             triton.InferInput("image", [1, 28, 28], "FP32").set_data_from_numpy(
                 np.zeros((1, 28, 28), np.float32)
             ),
-            r"inputs\[0\].datatype: expected UINT8, found the text 'FP32'",
+            r"inputs\[0\].datatype: expected UINT8 or BYTES, found the text 'FP32'",
         ),
         (
             triton.InferInput("photo", [1, 28, 28], "UINT8").set_data_from_numpy(IMAGES[:1]),

@@ -39,7 +39,7 @@ def test_each_output_is_compared_over_http_and_becomes_a_golden_example(tmp_path
     # Then both are counted, each where it belongs, and the golden examples are what was answered.
     assert (result.rehearsal.n, result.rehearsal.changed_answers) == (70, 3)
     assert result.rehearsal.largest_difference == pytest.approx(1.5, abs=0.01)
-    assert result.rehearsal.further == (Changed("known", 2, exact=True),)
+    assert result.rehearsal.further == (Changed("known", 2, exact=True, largest_difference=1.0),)
     predictor = Predictor(draft, files["predictor.tflite"], threads=1)
     assert check_golden(predictor, result.golden).keys() == requested.keys()
 
