@@ -1,5 +1,6 @@
 """Addresses and credentials of sources are settings, and no error or print shows one."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ SECRET = "the-secret-of-a-source"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OVERNIGHT_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
 
 
