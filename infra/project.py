@@ -84,18 +84,36 @@ def _files_of(folder: Path) -> tuple[Project, dict[str, Any]]:
 def _check_keys(values: Mapping[str, Any], settings: type[BaseModel], file: Path) -> None:
     """Check that a file sets what exists, and no secret, because it is committed."""
     known = settings.model_fields.keys() - _OF_A_PROCESS
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             plain = key.lower().removeprefix("overnight_")
             raise ConfigurationError(
                 f"{file}: no setting is called {key!r}; settings are written in lower case and "
                 f"without OVERNIGHT_; {nearest(plain, known)}"
             )
-        if SecretStr in _types(settings.model_fields[key].annotation):
+        for path in _secrets(settings.model_fields[key].annotation, value, (key,)):
             raise ConfigurationError(
-                f"{file}: {key} is a secret, and this file is committed; "
-                f"set OVERNIGHT_{key.upper()} in the environment instead"
+                f"{file}: {'.'.join(path)} is a secret, and this file is committed; "
+                f"set OVERNIGHT_{'__'.join(path).upper().replace('-', '_')} in the environment "
+                "instead"
             )
+
+
+def _secrets(annotation: object, value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The path of each secret that a value sets, also in tables of tables."""
+    types = _types(annotation)
+    if SecretStr in types:
+        # An address is one for the password that may be in it.
+        is_plain = path[-1] == "url" and isinstance(value, str) and not {"@", "?"} & {*value}
+        yield from () if is_plain else (path,)
+    elif isinstance(value, dict):
+        for known in types:
+            if isinstance(known, type) and issubclass(known, BaseModel):
+                for name, each in value.items():
+                    inner = known.model_fields.get(name)
+                    # One table is of the fields, or a table has one for each name.
+                    below = known if inner is None else inner.annotation
+                    yield from _secrets(below, each, (*path, name))
 
 
 def _absolute(
@@ -106,7 +124,14 @@ def _absolute(
     def resolved(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: resolved(each) for key, each in value.items()}
-        return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else value
+        if not isinstance(value, str) or not value:
+            return value
+        try:
+            return str(folder / Path(value).expanduser())
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"{folder / SETTINGS_FILE}: {value!r} is no path: {error} correct it"
+            ) from None
 
     fields = settings.model_fields
     return {
@@ -148,5 +173,8 @@ def _table(values: Mapping[str, Any], key: str, file: Path) -> Mapping[str, Any]
 def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
+    # Of lists in lists in lists, thousands deep.
+    except RecursionError:
+        raise ConfigurationError(f"{file} is nested too deeply; correct it") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} is no TOML: {error}; correct it") from None

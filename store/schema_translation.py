@@ -6,15 +6,16 @@ declares. Categories and classes that are numbers are matched by name, so that a
 what it learned, and its answers mean the same as the other's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overnight.store.category_numbers import Renumbering, names_apart, renumbering
+from overnight.store.encoding.arrays import objects
 from overnight.store.encoding.inputs import default_rows
 from overnight.store.encoding.values import is_missing
 from overnight.store.errors import IncomparableVersions
@@ -110,6 +111,10 @@ class Translation:
         if not known.all():
             value = rows[~known.reshape(rows.shape)].reshape(-1)[0]
             raise IncomparableVersions(f"{name!r} cannot be {value!r} there")
+        if name in self.renumberings and rows.dtype.kind == "O":
+            # Names stay as they are beside categories by number, alone or in lists.
+            values = (_renumbered(each, self.renumberings[name]) for each in rows.reshape(-1))
+            return objects(values, rows.size).reshape(rows.shape)
         if name in self.renumberings and rows.dtype.kind == "f":
             # Categories with gaps among them.
             gaps = np.isnan(rows)
@@ -130,7 +135,8 @@ class Translation:
         """Which values the other version knows, in the shape of `rows`."""
         theirs = self.theirs[name]
         if rows.dtype.kind in "OUS":
-            flat = [_is_known(value, theirs) for value in rows.reshape(-1).tolist()]
+            other = self.renumberings.get(name)
+            flat = [_is_known(value, theirs, other) for value in rows.reshape(-1).tolist()]
             return np.array(flat, np.bool_).reshape(rows.shape)
         if name in self.renumberings:
             gaps = np.isnan(rows) if rows.dtype.kind == "f" else np.zeros(rows.shape, np.bool_)
@@ -249,17 +255,42 @@ def _unsendable(ours: TensorSpec, theirs: TensorSpec) -> str:
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _is_known(value: object, spec: TensorSpec) -> bool:
+def _is_known(value: object, spec: TensorSpec, numbers: Renumbering | None) -> bool:
     """Whether a text, a category by name, a date or a row of varying length may be sent."""
     if is_missing_value(value):
         return spec.accepts_missing
     if isinstance(value, str):
         return not spec.vocabulary or bool(spec.otherwise) or value in spec.vocabulary
     if spec.lengths and isinstance(value, Sequence | np.ndarray):
-        return len(value) <= spec.lengths[-1]
-    if spec.vocabulary and isinstance(value, int):
+        fits = len(value) <= spec.lengths[-1]
+        return fits and (
+            not spec.vocabulary or all(_is_known(each, spec, numbers) for each in _elements(value))
+        )
+    if spec.vocabulary and _is_number(value):
+        if numbers is not None:
+            return value % 1 == 0 and bool(numbers.known(np.asarray(value, np.int64)))
         return 0 <= value < len(spec.vocabulary)
     return True
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float | np.number) and not is_missing(value)
+
+
+def _elements(row: Any) -> Iterator[object]:
+    """The values of a row of varying length, at any depth."""
+    for each in row:
+        if isinstance(each, list | tuple | np.ndarray):
+            yield from _elements(each)
+        else:
+            yield each
+
+
+def _renumbered(value: object, numbers: Renumbering) -> object:
+    """A category or a row of them, all of which are known, with the other's numbers."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_renumbered(each, numbers) for each in value]
+    return int(numbers.applied(np.asarray(value, np.int64))) if _is_number(value) else value
 
 
 def is_missing_value(value: object) -> bool:

@@ -23,7 +23,10 @@ class MeanAndDeviation:
     def __call__(self, published: Array, spec: TensorSpec) -> TensorSpec:
         """The input with `mean` and `deviation`."""
         values = _numbers(published, spec)
-        mean, deviation = float(values.mean()), float(values.std())
+        # The mean of equal values is rounded, and so their deviation is not always 0.
+        is_constant = values[0] == values[-1]
+        mean = float(values[0] if is_constant else values.mean())
+        deviation = 0.0 if is_constant else float(values.std())
         missing = _replaced_by(mean, spec)
         return redeclared(spec, mean=mean, deviation=deviation or 1.0, missing=missing)
 

@@ -33,8 +33,11 @@ class SourceAccess:
 
     def _secrets(self) -> set[str]:
         plain = {getattr(self, each.name) for each in fields(self) if not each.repr} - {self.url}
-        plain |= {_password(self.url), *dict(parse_qsl(urlsplit(self.url).query)).values()}
-        known = {
+        parts = urlsplit(self.url)
+        # As they stand in the address, too: there is more than one way to quote them.
+        raw = {_password(self.url), *(pair.partition("=")[2] for pair in parts.query.split("&"))}
+        plain |= {unquote(_password(self.url)), *(value for _, value in parse_qsl(parts.query))}
+        known = raw | {
             form for secret in plain for form in (secret, quote(secret, ""), quote_plus(secret))
         }
         return {secret for secret in known if len(secret) >= _SHORTEST_SECRET}
@@ -52,4 +55,4 @@ def without_credentials(url: str) -> str:
 
 
 def _password(url: str) -> str:
-    return unquote(urlsplit(url).netloc.rpartition("@")[0].partition(":")[2])
+    return urlsplit(url).netloc.rpartition("@")[0].partition(":")[2]

@@ -1,7 +1,9 @@
 """`Http`: the file at an address, each of its states one arrival."""
 
 import hashlib
+import ipaddress
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -237,6 +239,10 @@ class Http:
         if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
             found = f"a redirect to {without_credentials(following)}"
             raise self._unusable(address, found, "name an address with https to the end")
+        if _is_of_this_machine(following) and not _is_of_this_machine(address):
+            # Such as the credentials that clouds hand out at 169.254.169.254.
+            found = f"a redirect to {without_credentials(following)}, which only this machine sees"
+            raise self._unusable(address, found, f"check {setting(self._model, 'url')}")
 
     def _authorization(self) -> dict[str, str]:
         if self._access.token:
@@ -271,6 +277,22 @@ class Http:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
+
+
+def _is_of_this_machine(url: str) -> bool:
+    """Whether a host is this machine, or one that only it sees: loopback and link-local.
+
+    A name of which that is so today may be another's tomorrow: this stops what is written by
+    mistake or on purpose, and no network that lets everything through.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        known = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in known]
+    mapped = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    return any(each.is_loopback or each.is_link_local or each.is_unspecified for each in mapped)
 
 
 def _file_name(url: str) -> str:

@@ -101,23 +101,51 @@ class ParquetReader:
         """A batch without dictionaries, unless a value of one is too long."""
         for place, name in enumerate(batch.schema.names):
             values = batch.column(place)
-            nested = pa.types.is_struct(values.type) or pa.types.is_list(values.type)
-            parts = _leaves(values) if nested else [values]
-            for part in filter(lambda part: pa.types.is_dictionary(part.type), parts):
+            for part in _dictionaries(values):
                 longest = _longest(part.dictionary)
                 if longest > self._value_bytes:
                     expected = f"values of {name} of at most {self._value_bytes:,} bytes"
                     raise BadFile(self._file, expected=expected, found=f"{longest:,}")
-            if pa.types.is_list(values.type) and pa.types.is_dictionary(values.type.value_type):
-                plain = pa.list_(values.type.value_type.value_type)
+            if (plain := _plain_type(values.type)) != values.type:
                 batch = batch.set_column(place, name, values.cast(plain))
-            elif pa.types.is_dictionary(values.type):
-                batch = batch.set_column(place, name, values.dictionary_decode())
         return batch
 
 
-def _leaves(values: pa.Array) -> list[pa.Array]:
-    return values.flatten() if pa.types.is_struct(values.type) else [values.values]
+def _dictionaries(values: pa.Array) -> Iterator[pa.DictionaryArray]:
+    """The dictionaries in an array, at any depth."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        yield values
+    elif pa.types.is_struct(kind):
+        for part in values.flatten():
+            yield from _dictionaries(part)
+    elif pa.types.is_map(kind):
+        yield from _dictionaries(values.keys)
+        yield from _dictionaries(values.items)
+    elif _is_list(kind):
+        yield from _dictionaries(values.values)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of the same values without dictionaries."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    if not _is_list(kind):
+        return kind
+    value = _plain_type(kind.value_type)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(value)
+    size = kind.list_size if pa.types.is_fixed_size_list(kind) else -1
+    return kind if value == kind.value_type else pa.list_(value, size)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    checks = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(check(kind) for check in checks)
 
 
 def _longest(values: pa.Array) -> int:

@@ -62,7 +62,7 @@ def _keras_file(file: Path, layers: ModuleType | None) -> keras.Model:
     keras.saving.get_custom_objects().update(own)
     try:
         network = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (TypeError, ValueError, KeyError, OSError) as error:
+    except (TypeError, ValueError, KeyError, OSError, RuntimeError) as error:
         unknown = sorted(set(_own_classes(config)) - own.keys())
         remedy = (
             f"name the module that defines {', '.join(unknown)} by --layers"
@@ -86,7 +86,8 @@ def _config(file: Path) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
             return json.loads(archive.read(_CONFIG))
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    # RuntimeError: encrypted, or nested too deeply.
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, OSError):
         raise UnusableNetwork(
             file.name,
             "it is neither a .keras file nor the folder of a SavedModel",

@@ -71,6 +71,7 @@ def from_flat(
     *,
     field: str,
     unknown: OutOfVocabulary | None = None,
+    allowance: Allowance | None = None,
 ) -> Array:
     """Read rows of a `shape` [n, …] given as one flat list in row-major order, or as nested lists.
 
@@ -78,10 +79,11 @@ def from_flat(
 
     Raises:
         BadInput: naming the field, or the element of it.
+        LimitExceeded: as `from_rows`.
     """
     n = shape[0]
     if isinstance(values, list) and values and _is_nested(spec, values[0]):
-        rows = from_rows(spec, values, field=field, unknown=unknown)
+        rows = from_rows(spec, values, field=field, unknown=unknown, allowance=allowance)
         if len(rows) != n:
             raise BadInput(field, expected=f"{n} rows, as `shape` says", found=f"{len(rows)}")
         return rows
@@ -163,16 +165,6 @@ def from_raw(spec: TensorSpec, raw: memoryview, shape: tuple[int, ...], *, field
 def _is_nested(spec: TensorSpec, first: object) -> bool:
     """Whether a list has a row in each element; of those of varying length one may be missing."""
     return isinstance(first, list) or (first is None and bool(spec.lengths))
-
-
-def default_value(spec: TensorSpec) -> Any:
-    """The declared default as a client would send it for one row, nested as the row is."""
-    if isinstance(spec.default, tuple):
-        return list(spec.default)
-    value: Any = spec.default
-    for length in reversed(spec.shape):
-        value = [value] * (1 if spec.lengths and length is spec.shape[0] else length)
-    return value
 
 
 def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
@@ -301,7 +293,9 @@ def _checked(
     numbers = _numbers(flat, field=field).reshape(named)
     if "INT" in spec.datatype:
         limits = np.iinfo(NUMPY_TYPES[spec.datatype])
-        wrong = (numbers < limits.min) | (numbers > limits.max) | (numbers % 1 != 0)
+        # The greatest INT64 is rounded up to a number beyond it where it is compared with floats.
+        beyond = numbers >= 2.0 ** int(limits.max).bit_length()
+        wrong = (numbers < limits.min) | beyond | (numbers % 1 != 0)
         if numbers.dtype.kind == "f" and spec.accepts_missing:
             wrong &= ~np.isnan(numbers)
         if wrong.any():

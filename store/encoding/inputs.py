@@ -61,13 +61,26 @@ def default_rows(spec: TensorSpec, n: int) -> Array:
             spec.name, None, "it is absent and has no default; send it, or declare default=…"
         )
     if spec.lengths:
-        row = spec.default if isinstance(spec.default, tuple) else (spec.default,)
-        return objects([row] * n, n)
+        return objects([default_row(spec)] * n, n)
     kind = object if isinstance(spec.default, str) else None
     filled = np.empty((n, *spec.shape), kind or np.float64)
     filled[:] = spec.default
     # A plain number needs no encoding afterwards, so it must be in the datatype already.
     return filled if kind or spec.is_encoded else values.numbers(spec, filled)[0]
+
+
+def default_row(spec: TensorSpec) -> Any:
+    """The declared default as one published row, nested in lists as the row is.
+
+    Where the length varies, a single value stands for a row of length 1.
+    """
+    if isinstance(spec.default, tuple):
+        return list(spec.default)
+    sides = (1, *spec.shape[1:]) if spec.lengths else spec.shape
+    value: Any = spec.default
+    for length in reversed(sides):
+        value = [value] * length
+    return value
 
 
 def _is_plain(spec: TensorSpec, published: Array | None) -> bool:

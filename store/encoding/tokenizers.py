@@ -2,9 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from overnight.store.encoding.lookup import numbers_of
+from overnight.store.encoding.lookup import Numbers, numbers_of
 from overnight.store.input_encodings import RESERVED_NUMBERS, UNKNOWN, TextEncoding
 
 CONTINUES = "##"
@@ -53,7 +53,7 @@ def words(text: str, encoding: TextEncoding) -> Iterator[str]:
             yield match.group().lower() if encoding.lower_case else match.group()
 
 
-def pieces(word: str, index: Mapping[str, int]) -> list[int]:
+def pieces(word: str, index: Numbers) -> list[int]:
     """The numbers of the longest pieces of a word from the left; unknown if something is left."""
     if len(word) > LONGEST_WORD:
         return [UNKNOWN]
@@ -61,7 +61,9 @@ def pieces(word: str, index: Mapping[str, int]) -> list[int]:
     start = 0
     while start < len(word):
         prefix = CONTINUES if start else ""
-        for end in range(len(word), start, -1):
+        # No longer piece can be in the index; words of strangers would cost the square of theirs.
+        last = min(len(word), start + index.longest - len(prefix))
+        for end in range(last, start, -1):
             number = index.get(prefix + word[start:end])
             if number is not None:
                 break
@@ -75,7 +77,7 @@ def pieces(word: str, index: Mapping[str, int]) -> list[int]:
 def _basic_words(run: str, *, lower_case: bool) -> Iterator[str]:
     """Words, and punctuation and ideographs one by one; control characters are dropped."""
     if lower_case:
-        run = unicodedata.normalize("NFD", run.lower())
+        run = run.lower() if run.isascii() else _decomposed(run.lower())
     word: list[str] = []
     for character in run:
         category = unicodedata.category(character)
@@ -91,6 +93,11 @@ def _basic_words(run: str, *, lower_case: bool) -> Iterator[str]:
             word.append(character)
     if word:
         yield "".join(word)
+
+
+def _decomposed(run: str) -> str:
+    """Each character in its parts; a whole run of marks would be sorted, in time by the square."""
+    return "".join(unicodedata.normalize("NFD", character) for character in run)
 
 
 def _stands_alone(character: str) -> bool:

@@ -121,7 +121,11 @@ def _from_objects(
     encoded = np.array(values) if values else np.zeros(0, dtype)
     if dtype.kind in "iub":
         _check_whole(spec, encoded.reshape(published.shape))
-    return encoded.astype(dtype).reshape(published.shape), gaps.reshape(published.shape)
+    try:
+        narrow = encoded.astype(dtype)
+    except OverflowError:
+        raise UnencodableValue(spec.name, None, "expected numbers below 1e308") from None
+    return narrow.reshape(published.shape), gaps.reshape(published.shape)
 
 
 def _or_replacement(spec: TensorSpec, value: object, row: int) -> object:
@@ -141,7 +145,9 @@ def _check_whole(spec: TensorSpec, values: Array) -> None:
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if spec.vocabulary:
         low, high = 0, len(spec.vocabulary) - 1
-    wrong = (values < low) | (values > high) | (values % 1 != 0)
+    # The greatest INT64 is rounded up to a number beyond it where it is compared with floats.
+    beyond = values >= float(high) + 1 if values.dtype.kind == "f" else values > high
+    wrong = (values < low) | beyond | (values % 1 != 0)
     if wrong.any():
         place = tuple(np.argwhere(wrong)[0])
         raise UnencodableValue(

@@ -149,3 +149,27 @@ def test_packages_of_a_project_are_imported_without_being_installed(folder, proj
     assert models.find("wine").name == "wine"
     for name in [name for name in sys.modules if name.startswith("imported_shop")]:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[sources.my-wine]\npassword = "p"', "OVERNIGHT_SOURCES__MY_WINE__PASSWORD"),
+        ('[sources.wine]\ntoken = "p"', "sources.wine.token is a secret"),
+        ('[sources.wine]\nurl = "postgresql://u:p@h/d"', "OVERNIGHT_SOURCES__WINE__URL"),
+        ('[sources.wine]\nurl = "https://h/d.csv?key=p"', "OVERNIGHT_SOURCES__WINE__URL"),
+        (f"home = {'[' * 5_000}{']' * 5_000}", "nested too deeply"),
+        ('home = "~nobody-of-this-name/x"', "is no path"),
+    ],
+)
+def test_secrets_of_sources_and_what_cannot_be_read_are_refused(text, problem, project):
+    declare(project, text)
+
+    with pytest.raises(ConfigurationError, match=problem):
+        load()
+
+
+def test_the_address_of_a_source_without_credentials_may_be_in_the_file(project):
+    declare(project, '[sources.wine]\nurl = "s3://bucket/wine"\nuser = "u"\n')
+
+    assert load().sources["wine"].url.get_secret_value() == "s3://bucket/wine"

@@ -1,10 +1,13 @@
 """Categories and classes of two versions are matched by their names."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overnight.store.encoding.arrays import objects
 from overnight.store.errors import IncomparableVersions
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.schema import Schema, TensorSpec
@@ -313,3 +316,38 @@ def test_changes_are_described_for_clients() -> None:
     )
     turned = before.model_copy(update={"labels": ("b", "a")})
     assert schema_changes(before, turned) == ("output p: classes in another order",)
+
+
+CHANGED = {"missing": Missing(value="other")}
+
+
+def test_categories_in_lists_and_beside_gaps_are_renumbered_too() -> None:
+    before, after = ("red", "blue", "other"), ("other", "blue", "red")
+    rows = {
+        "gaps": np.array([0, None, "blue", 1.0], object),
+        "lists": objects([np.array([0, 1]), ["red", 2], None, []], 4),
+    }
+
+    def of(names: tuple[str, ...]) -> Schema:
+        fields: dict[str, Any] = {"datatype": "INT32", "vocabulary": names, **CHANGED}
+        gaps = TensorSpec(name="gaps", shape=(), **fields)
+        lists = TensorSpec(name="lists", shape=(4,), lengths=(2, 4), **fields)
+        return schema(gaps, *"abc", inputs=(gaps, lists))
+
+    sent = translation(of(before), of(after)).inputs(rows)
+
+    assert sent["gaps"].tolist() == [2, None, "blue", 1]
+    assert sent["lists"].tolist() == [[2, 1], ["red", 0], None, []]
+
+
+def test_a_category_in_a_list_that_the_other_lacks_cannot_be_sent() -> None:
+    def of(*names: str) -> Schema:
+        fields: dict[str, Any] = {"datatype": "INT32", "shape": (3,), "lengths": (3,)}
+        return schema(TensorSpec(name="shop", vocabulary=names, **fields), *"abc")
+
+    there = translation(of("north", "south"), of("east", "south"))
+    rows = {"shop": objects([[1], np.array([1, 0]), ["north"], [2], ["south", 1]], 5)}
+
+    assert there.answerable(rows).tolist() == [True, False, False, False, True]
+    with pytest.raises(IncomparableVersions, match="'shop' cannot be"):
+        there.inputs(rows)

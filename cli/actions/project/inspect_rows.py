@@ -83,9 +83,14 @@ def inspect(path: Path) -> Inspected:
     decimal = "," if any(_has_comma(cells, missing) for cells in by_column) else "."
     columns: list[ColumnOfRows] = []
     for name, cells in zip(header, by_column, strict=True):
-        names = {column.name.lower() for column in columns}
         column = _column(name, cells, missing, decimal)
-        columns.append(replace(column, name=_tensor_name(name, names)))
+        # Of a column with gaps the network has another input, which says where they are.
+        reserved = {column.name.lower() for column in columns}
+        reserved |= {f"{column.name}_missing".lower() for column in columns if column.gaps}
+        added = {each.removesuffix("_missing") for each in reserved if each.endswith("_missing")}
+        columns.append(
+            replace(column, name=_tensor_name(name, reserved | (added if column.gaps else set())))
+        )
     return Inspected(tuple(columns), len(rows), missing, decimal, encoding)
 
 
@@ -94,7 +99,8 @@ def _text(path: Path) -> tuple[str, str]:
         body = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"--from: {path}: {error.strerror}") from None
-    for encoding in ("utf-8-sig", "cp1252"):
+    # No text has zeros, but in other encodings every second byte is one.
+    for encoding in ("utf-8-sig", "cp1252") if b"\0" not in body else ():
         try:
             return body.decode(encoding), encoding.removesuffix("-sig")
         except UnicodeDecodeError:
@@ -105,7 +111,13 @@ def _text(path: Path) -> tuple[str, str]:
 def _cells(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
     first = text.splitlines()[0] if text else ""
     separator = max(_SEPARATORS, key=first.count)
-    table = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        table = [row for row in lines if row]
+    except csv.Error as error:
+        raise ConfigurationError(
+            f"{path}: line {lines.line_num} cannot be read: {error}; is a quote missing?"
+        ) from None
     header = [name.strip() for name in table[0]] if table else []
     if len(header) < 2:
         raise ConfigurationError(
@@ -177,8 +189,9 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    # Python reads 1_000, which no CSV means.
-    return value if math.isfinite(value) and "_" not in cell else None
+    # Python reads 1_000 and digits of other scripts, which no reader of CSV does.
+    plain = cell.isascii() and "_" not in cell
+    return value if plain and math.isfinite(value) else None
 
 
 def _is_date(cell: str) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from overnight.serving.errors import BadInput, LimitExceeded, UnfitInputs
 from overnight.serving.inference.codecs.v2_json import OUT_OF_VOCABULARY, OUT_OF_VOCABULARY_COUNT
-from overnight.serving.inference.decoding import check_rows, default_value, from_rows
+from overnight.serving.inference.decoding import check_rows, from_rows
 from overnight.serving.inference.error_text import kind_of, names_in
 from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
@@ -15,6 +15,7 @@ from overnight.serving.inference.pictures import is_base64
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.signatures import fits, sent_columns, sent_rows, signature_of
 from overnight.serving.inference.vocabulary import OutOfVocabulary
+from overnight.store.encoding.inputs import default_row
 from overnight.store.schema import TensorSpec
 
 SIGNATURE = "serving_default"
@@ -102,7 +103,7 @@ def _by_row(
         absent = [spec.name not in row for row in rows] if spec.default is not None else []
         if absent and all(absent):
             continue
-        values = [row[spec.name] if spec.name in row else default_value(spec) for row in rows]
+        values = [row[spec.name] if spec.name in row else default_row(spec) for row in rows]
         field = f"instances.{spec.name}"
         columns[spec.name] = from_rows(
             spec, values, field=field, unknown=unknown, allowance=allowance

@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2: tensors by name, with shape and datatype, flat or nested."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.signatures import fits, sent_tensors, signature_of
+from overnight.serving.inference.texts import flat_texts
 from overnight.serving.inference.vocabulary import TEXTS, OutOfVocabulary
 from overnight.store.schema import TensorSpec
 
@@ -145,10 +147,18 @@ def _decoded(
     values, named = tensor.get("data"), f"{field}.data"
     if is_text and not spec.lengths:
         return from_texts(spec, values, shape[0], field=named, unknown=unknown, allowance=allowance)
+    if is_text and isinstance(values, memoryview):
+        # Names of categories in rows of varying length, each after its own length in bytes.
+        values = flat_texts(values, max(0, math.prod((shape[0], *of_row))), field=named)
     if isinstance(values, memoryview):
         return from_raw(spec, values, (shape[0], *of_row), field=named)
     return from_flat(
-        spec, values, (shape[0], *of_row), field=named, unknown=unknown if is_text else None
+        spec,
+        values,
+        (shape[0], *of_row),
+        field=named,
+        unknown=unknown if is_text else None,
+        allowance=allowance,
     )
 
 

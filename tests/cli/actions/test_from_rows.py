@@ -152,3 +152,41 @@ def test_a_few_whole_numbers_are_classes_and_many_are_numbers(tmp_path: Path) ->
     few, many = inspect(path).columns
 
     assert (is_classes(few), is_classes(many)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"a,b\n" + b"1,2\n" * N + b"1," + b"z" * 200_000, "line 122 cannot be read: field larger"),
+        (("a,b\n" + "1,2\n" * N).encode("utf-16"), "no text in UTF-8 or Windows-1252"),
+    ],
+)
+def test_files_that_are_no_such_csv_are_refused_and_not_guessed(
+    tmp_path: Path, body: bytes, problem: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(body)
+
+    with pytest.raises(ConfigurationError, match=problem):
+        inspect(path)
+
+
+@pytest.mark.parametrize("header", ["x,x_missing", "x_missing,x"])
+def test_a_column_is_not_named_as_what_says_where_another_has_gaps(
+    tmp_path: Path, header: str
+) -> None:
+    gaps = ["" if n % 3 == 0 else str(n % 7) for n in range(N)]
+    whole = [str(n % 5) for n in range(N)]
+    by_name = {"x": gaps, "x_missing": whole}
+    path = write(tmp_path / "rows.csv", header, *(by_name[name] for name in header.split(",")))
+
+    names = {column.header: column.name for column in inspect(path).columns}
+
+    assert f"{names['x']}_missing" != names["x_missing"]
+
+
+def test_digits_that_no_reader_of_csv_knows_are_no_number(tmp_path: Path) -> None:
+    digits = ["\u0663" if n == 5 else str(n % 7) for n in range(N)]
+    path = write(tmp_path / "rows.csv", "x,y", digits, [str(n % 3) for n in range(N)])
+
+    assert inspect(path).columns[0].kind == "category"

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,6 +228,7 @@ def test_several_outputs_are_each_of_their_kind_and_rows_are_somebodys_own(proje
             "layers that are not Keras' own; name the module that defines Doubled by --layers",
         ),
         (lambda: Path("own.keras").write_bytes(b"PK"), {}, r"neither a \.keras file nor .*save it"),
+        (lambda: nested_too_deeply(Path("own.keras")), {}, r"neither a \.keras file nor .*save it"),
         (lambda: None, {}, "there is no such file; correct the path"),
         (
             lambda: Path("own.keras").mkdir(),
@@ -269,6 +271,11 @@ def test_what_cannot_be_imported_is_refused_with_a_remedy_and_nothing_is_written
 def lambda_network() -> keras.Model:
     x = keras.Input((3,))
     return keras.Model(x, keras.layers.Lambda(lambda values: values * 2, name="twice")(x))
+
+
+def nested_too_deeply(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[" * 100_000 + "]" * 100_000)
 
 
 def variable_network() -> keras.Model:

@@ -209,3 +209,11 @@ def test_a_definition_names_learners_without_input_and_inputs_without_learner() 
     with pytest.raises(ConfigurationError, match="two inputs are called 'x_missing'"):
         replace(sales.DEFINITION, tensors=flagged)
     assert replace(sales.DEFINITION, tensors=added, learned={"x": WordPieces()}).learned
+
+
+@pytest.mark.parametrize("value", [0.1, 123456.7, 1e-30, -7.3])
+@pytest.mark.parametrize("n", [1_000, 777])
+def test_the_deviation_of_a_constant_is_1_however_its_mean_is_rounded(value, n) -> None:
+    learned = MeanAndDeviation()(np.full(n, value), spec("FP64"))
+
+    assert (learned.mean, learned.deviation) == (value, 1)

@@ -222,3 +222,21 @@ def test_no_error_has_a_secret_of_the_address(server: Server, tmp_path: Path) ->
     assert SECRET not in str(raised.value)
     assert SECRET not in repr(access)
     assert access.hide(f"a {SECRET} b") == "a … b"
+
+
+def test_a_redirect_to_what_only_this_machine_sees_is_refused(tmp_path: Path) -> None:
+    # Given a server elsewhere: nothing is sent to it.
+    elsewhere = source(Server("https://rows.example"), tmp_path)
+    for address in ("169.254.169.254", "[::ffff:169.254.169.254]", "127.0.0.1", "localhost", "0"):
+        with pytest.raises(UnusableSource, match="which only this machine sees"):
+            elsewhere._check_redirect("http://192.0.2.1/rows.csv", f"http://{address}/x?key=1")
+
+    elsewhere._check_redirect("http://192.0.2.1/rows.csv", "https://192.0.2.2/rows.csv")
+
+
+def test_a_secret_is_hidden_as_the_address_writes_it() -> None:
+    url = "https://u:a%2fb%21c@host/rows.csv?key=x%2fy%21"
+
+    shown = SourceAccess(url=url).hide(f"GET {url}: a/b!c, a%2Fb%21c, x/y!")
+
+    assert shown == "GET https://u:…@host/rows.csv?key=…: …, …, …"

@@ -67,3 +67,29 @@ def test_the_bytes_of_all_rows_are_counted_as_they_are_read() -> None:
 def test_a_truncated_file_is_refused() -> None:
     with pytest.raises(BadFile, match="a Parquet file"):
         ParquetReader("a.parquet", b"PAR1" + bytes(20), most_rows=1, most_bytes=1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.large_list(pa.string()),
+        pa.list_(pa.list_(pa.string())),
+        pa.list_(pa.struct({"x": pa.string()})),
+        pa.map_(pa.string(), pa.string()),
+    ],
+)
+def test_texts_in_any_list_are_bounded_and_come_without_dictionaries(kind: pa.DataType) -> None:
+    def table(text: str) -> pa.Table:
+        if pa.types.is_map(kind):
+            row: list[object] = [("a", text)]
+        else:
+            inner = kind.value_type
+            row = [[text] if pa.types.is_list(inner) else text]
+            row = [{"x": text}] if pa.types.is_struct(inner) else row
+        return pa.table({"n": pa.array([row] * 3, kind)})
+
+    (batch,) = reader(table("short")).batches(["n"], values_per_row=2)
+    assert batch.column(0).to_pylist() == table("short")["n"].to_pylist()
+    assert "dictionary" not in str(batch.schema)
+    with pytest.raises(BadFile, match="values of n of at most 50 bytes, found 51"):
+        list(reader(table("x" * 51)).batches(["n"], values_per_row=2))

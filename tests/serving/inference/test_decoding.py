@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from overnight.serving.errors import BadInput
+from overnight.serving.inference.codecs import v2_json
 from overnight.serving.inference.decoding import from_flat, from_raw, from_rows
+from overnight.serving.inference.limits import Allowance, Limits
+from overnight.serving.inference.vocabulary import OutOfVocabulary
 from overnight.store.schema import TensorSpec
 
 SHOP = TensorSpec(name="shop", datatype="INT64", shape=(), vocabulary=("north", "south"))
@@ -51,3 +54,30 @@ def test_a_tensor_that_is_not_nullable_refuses_missing_values() -> None:
         from_flat(plain, [1.0, None], (2,), field="price")
     with pytest.raises(BadInput, match="finite"):
         from_raw(plain, memoryview(np.array([math.nan], "<f4").tobytes()), (1,), field="price")
+
+
+@pytest.mark.parametrize("values", [[2**63, -1], [2.0**63, 0], [-(2**63) - 1025.0, 0]])
+def test_numbers_just_beyond_64_bits_are_refused_and_not_wrapped(values: list[float]) -> None:
+    count = TensorSpec(name="count", datatype="INT64", shape=())
+
+    with pytest.raises(BadInput, match="expected whole numbers"):
+        from_rows(count, values, field="count")
+
+
+def test_raw_names_in_rows_of_varying_length_are_read_as_names() -> None:
+    visited = TensorSpec(
+        name="visited", datatype="INT32", shape=(4,), lengths=(4,), vocabulary=("a", "b", "none")
+    )
+
+    def decoded(shape: list[int], *names: str) -> list[list[int]]:
+        raw = b"".join(struct.pack("<I", len(name)) + name.encode() for name in names)
+        tensor = {"datatype": "BYTES", "shape": shape, "data": memoryview(raw)}
+        unknown = OutOfVocabulary()
+        return v2_json._decoded(visited, tensor, Allowance(Limits()), unknown, field="x").tolist()
+
+    assert decoded([1, 3], "b", "none", "a") == [[1, 2, 0]]
+    assert decoded([2, 1], "none", "b") == [[2], [1]]
+    # Two empty names have the bytes of two numbers, and are none.
+    for shape in ([1, 2], [2, -1]):
+        with pytest.raises(BadInput, match="expected"):
+            decoded(shape, "", "")

@@ -16,6 +16,7 @@ from overnight.serving.inference.golden_examples import (
 )
 from overnight.serving.inference.loaded_version import load_version
 from overnight.store.input_encodings import Missing
+from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles, published
 
 ROW_BYTES = 28 * 28
@@ -148,3 +149,37 @@ def test_examples_without_an_input_that_has_no_default_are_refused():
 
     with pytest.raises(UnfitVersion, match=r"not a set of golden examples: 'input\.price'"):
         _loaded(golden)
+
+
+def test_names_of_categories_are_encoded_though_no_other_input_is():
+    # Given a version that takes what its network takes, but for the names of shops.
+    plain = {"minimum": None, "maximum": None}
+    specs = (
+        TensorSpec(name="title", datatype="INT32", shape=(4,)),
+        published.PRICE.model_copy(update=plain | {"missing": None}),
+        TensorSpec(name="price_missing", datatype="UINT8", shape=()),
+        published.SHOP.model_copy(update={"missing": None}),
+        published.CLICKS.model_copy(update={"lengths": ()}),
+        TensorSpec(name="clicks_length", datatype="INT32", shape=()),
+        published.WEIGHT,
+    )
+    tensors = Schema(inputs=specs, outputs=published.TENSORS.outputs)
+    assert not tensors.is_encoded
+    inputs = {
+        "title": np.zeros((3, 4), np.int32),
+        "price": np.zeros(3, np.float32),
+        "price_missing": np.zeros(3, np.uint8),
+        "shop": np.array(["south", "a new one", "north"], object),
+        "clicks": np.zeros((3, 6), np.float32),
+        "clicks_length": np.full(3, 6, np.int32),
+    }
+    answers = np.array([[0, 0, 0, shop, 0, 6, 3] for shop in (2, 0, 1)], np.float32)
+
+    def loaded(expected: np.ndarray):
+        files = published.files(published.golden(expected, **inputs))
+        return load_version(bundles.manifest(1, files, tensors=tensors), files, threads=1)
+
+    # `loaded` compares the answers, of which the fourth number is that of the shop.
+    assert len(loaded(answers).examples["shop"]) == 3
+    with pytest.raises(UnfitVersion, match="3 of 3 golden examples differ"):
+        loaded(np.roll(answers, 1, axis=0))

@@ -1,6 +1,7 @@
 """From published values to the network's inputs."""
 
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -259,3 +260,52 @@ def test_texts_and_lists_are_in_files_without_pickle() -> None:
         packed({"x": objects([1, "a"], 2)})
     with pytest.raises(ValueError, match="do not add up"):
         unpacked(flat | {"text@lengths": np.array([1, 2])})
+
+
+@pytest.mark.parametrize("value", [2.0**63, 2**63, -(2**63) - 1025.0])
+def test_numbers_just_beyond_64_bits_are_refused_and_not_wrapped(value: float) -> None:
+    declared = spec("INT64", missing=Missing(value=0))
+
+    with pytest.raises(UnencodableValue, match="expected a whole number"):
+        encode(schema(declared), {"x": np.array([value, 1])})
+    with pytest.raises(UnencodableValue, match="expected a whole number"):
+        encoded(declared, value, None)
+
+
+def test_numbers_beyond_floats_are_refused() -> None:
+    with pytest.raises(UnencodableValue, match="below 1e308"):
+        encoded(spec("FP32", missing=Missing(value=0)), 10**400, None)
+
+
+@pytest.mark.parametrize("inner", [(), (3,), (4,), (2, 3)])
+def test_a_default_of_rows_of_varying_length_has_their_other_axes(inner: tuple[int, ...]) -> None:
+    late = TensorSpec(name="late", datatype="FP32", shape=(4, *inner), lengths=(1, 4), default=1.5)
+
+    arrays = encode(schema(spec("FP32"), late), {"x": np.zeros(2, np.float32)})
+
+    assert arrays["late"].shape == (2, 1, *inner)
+    assert (arrays["late"] == 1.5).all()
+    assert arrays["late_length"].tolist() == [1, 1]
+
+
+def test_words_that_take_time_by_the_square_elsewhere_are_encoded_at_once() -> None:
+    # Marks of falling classes, which normalisation sorts one by one; and words of known pieces
+    # with an unknown end, for each of whose characters every longer piece could be looked for.
+    marks = ("\u0300" * 6_000 + "\u0316" * 6_000 + " ") * 20
+    words = ("a" * 99 + "\u2603 ") * 2_000
+    learned = texts("wordpiece", "a", "##a", length=2_000, lower_case=True)
+
+    start = time.process_time()
+    (numbers,) = encoded(learned, marks + words)["x"]
+
+    assert numbers == [1] * 2_000
+    # Of these it took more than ten seconds each.
+    assert time.process_time() - start < 5
+
+
+def test_letters_of_other_scripts_lose_their_accents_one_by_one() -> None:
+    learned = texts("wordpiece", "muller", "cafe", lower_case=True)
+
+    (numbers,) = encoded(learned, "MÜLLER café cafe\u0301")["x"]
+
+    assert numbers == [2, 3, 3, 0, 0, 0]
