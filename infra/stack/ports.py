@@ -51,8 +51,10 @@ def free_port(*, exclude: Iterable[int] = (), twin: int = 0) -> int:
     that is restarted there from listening.
     """
     excluded = set(exclude)
+    # Not of the process's own generator, which models and tests seed: two would choose alike.
+    chance = random.SystemRandom()
     while True:
-        port = random.choice(_SERVER_PORTS)
+        port = chance.choice(_SERVER_PORTS)
         if port not in excluded and is_free(port) and is_free(port + twin):
             return port
 

@@ -19,6 +19,7 @@ from tests.support.limits import LIMIT
 
 ACCESS, SECRET = "tests", "the-secret-of-tests"
 _READY_SECONDS = 60
+_WORKERS = 16
 
 
 @contextmanager
@@ -83,8 +84,14 @@ def _wait(endpoint: str, server: "subprocess.Popen[bytes]", name: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports whose gRPC twins, 10,000 above, are free as well."""
+    """Free ports whose gRPC twins, 10,000 above, are free as well.
+
+    Each worker has ports of its own: what listens at one may take long to start.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ports: list[int] = []
     while len(ports) < count:
-        ports.append(free_port(exclude=ports, twin=10_000))
+        port = free_port(exclude=ports, twin=10_000)
+        if port % _WORKERS == worker % _WORKERS:
+            ports.append(port)
     return ports

@@ -17,12 +17,12 @@ from typing import Any
 from overnight.infra import keyring
 from overnight.infra.prefect_api import PrefectApi
 from overnight.infra.stack import local_secrets, state_file
-from overnight.infra.stack.ports import free_port
 from overnight.infra.stack.processes import is_alive
 from overnight.infra.stack.state_file import ServiceRecord
 from tests.support import release_export
 from tests.support.faults.tally import TALLY
 from tests.support.genuine_digits import GenuineDigits
+from tests.support.s3_server import free_ports
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -102,9 +102,8 @@ class RunningStack:
 
 def new_stack(home: Path, digits: Path) -> RunningStack:
     """A stack on free ports that was not started yet."""
-    ports: dict[str, int] = {}
-    for name in ("S3", "PREFECT", "SERVING"):
-        ports[name] = free_port(exclude=ports.values())
+    names = ("S3", "PREFECT", "SERVING")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
     # The shortest silence after which a run can be called dead, so that tests wait less.
