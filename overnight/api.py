@@ -36,7 +36,7 @@ from overnight.models.gates import (
 from overnight.models.kinds.classification import Classification
 from overnight.models.kinds.daily_series import DailySeries
 from overnight.models.kinds.regression import Regression
-from overnight.models.kinds.table import Table, category, number, text
+from overnight.models.kinds.table import Table, category, date, number, text
 from overnight.models.learned import (
     Borders,
     Learner,
@@ -128,6 +128,7 @@ __all__ = [
     "WordPieces",
     "Words",
     "category",
+    "date",
     "number",
     "slices_by",
     "text",

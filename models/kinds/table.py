@@ -58,6 +58,24 @@ def category(
     )
 
 
+def date(
+    name: str, *, gaps: bool = False, default: str | None = None, description: str = ""
+) -> TensorSpec:
+    """A column of dates such as 2026-11-22, which the network gets as scaled days.
+
+    `gaps` and `default` as of a `number`.
+    """
+    return TensorSpec(
+        name=name,
+        datatype="INT32",
+        shape=(),
+        date=True,
+        missing=Missing(flag=True) if gaps else None,
+        default=default,
+        description=description,
+    )
+
+
 def text(
     name: str,
     *,
@@ -188,7 +206,8 @@ class Table:
     def _learner(self, spec: TensorSpec) -> Learner | None:
         if spec.text is not None:
             return Words(size=self.most_words)
-        if spec.datatype.startswith("FP") and not spec.shape:
+        # Unscaled, a date would drown every other input: it is some 20,000 days.
+        if (spec.datatype.startswith("FP") and not spec.shape) or spec.date:
             return MeanAndDeviation()
         if _is_learned(spec):
             return Vocabulary(most=self.most_categories)

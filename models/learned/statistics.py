@@ -1,4 +1,4 @@
-"""Statistics of numbers, learned for the build of a network."""
+"""Statistics of numbers and dates, learned for the build of a network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from overnight.models.learner import Array, present, redeclared
 from overnight.store.errors import ConfigurationError
-from overnight.store.input_encodings import Missing
+from overnight.store.input_encodings import Missing, day_number
 from overnight.store.schema import TensorSpec
 
 
 @dataclass(frozen=True)
 class MeanAndDeviation:
-    """Mean and standard deviation of an input's values, over all of its elements.
+    """Mean and standard deviation of an input's values, over all of its elements; of dates in days.
 
     The deviation of a constant is given as 1, so that a network can divide by it. Missing values
     without a declared replacement are replaced by the mean.
@@ -59,9 +59,11 @@ def _numbers(published: Array, spec: TensorSpec) -> NDArray[np.float64]:
     values: Any = published
     if published.dtype.kind in "OUS":
         values = list(present(published))
-    if spec.accepts_text or any(isinstance(value, str) for value in values[:1]):
+    if spec.date:
+        values = [day_number(value) if isinstance(value, str) else value for value in values]
+    elif spec.accepts_text or any(isinstance(value, str) for value in values[:1]):
         raise ConfigurationError(
-            f"{spec.name}: statistics are learned of numbers, not of texts, categories or dates"
+            f"{spec.name}: statistics are learned of numbers and dates, not of texts or categories"
         )
     numbers = np.asarray(values, np.float64).reshape(-1)
     numbers = np.sort(numbers[np.isfinite(numbers)])

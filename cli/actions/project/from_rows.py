@@ -69,7 +69,7 @@ def _definition(
         ")",
         "",
         _kind(truth, kind),
-        "# Clients send the inputs. Others are no inputs: keys, dates, or groups of slices.",
+        "# Clients send the inputs. Others are no inputs: keys, groups, or dates, for date(…).",
         "TABLE = Table(",
         "    inputs=(",
         *(f"        {_input(column)}," for column in inputs),

@@ -17,7 +17,7 @@ from overnight.api import (
     slices_by,
 )
 
-# The columns of the rows: what clients send, what is looked for, and others.
+# The columns of the rows: what clients send, what is predicted, and others.
 KIND = Classification(("stays", "leaves"), positive="leaves")
 TABLE = Table(
     inputs=(

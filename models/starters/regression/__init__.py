@@ -18,7 +18,7 @@ from overnight.api import (
 
 # The number, and the error of it that is of no consequence.
 KIND = Regression("rent", right_within=50, minimum=0, description="monthly, in euros")
-# The columns of the rows: what clients send, what is looked for, and others.
+# The columns of the rows: what clients send, what is predicted, and others.
 TABLE = Table(
     inputs=(
         number("area", minimum=5, maximum=1_000, description="square metres"),

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from overnight.models.kinds.table import Table, category, number, text
+from overnight.models.kinds.table import Table, category, date, number, text
 from overnight.models.learner import learn
 from overnight.store.encoding import encode, network_inputs
 from overnight.store.errors import ConfigurationError
@@ -19,7 +19,8 @@ TABLE = Table(
         number("fee", gaps=True),
         category("city", gaps=True),
         text("note", length=3, gaps=True),
-        TensorSpec(name="since", datatype="INT32", shape=(), date=True),
+        date("since"),
+        date("until", gaps=True),
         PIXELS,
     ),
     target=OUTCOME,
@@ -32,6 +33,7 @@ ROWS = pa.table(
         pa.array(["Bonn", None, "Köln"]),
         pa.array(["all is well", None, "Well"]),
         pa.array([0, 1, 2], pa.int32()).cast(pa.date32()),
+        pa.array([20779, None, 20781], pa.int32()).cast(pa.date32()),
         pa.array([bytes([n] * 4) for n in range(3)], pa.binary()),
         pa.array(["no", "yes", "no"]),
         pa.array(["a", None, "c"]),
@@ -49,6 +51,7 @@ def test_columns_have_the_types_and_gaps_of_their_tensors() -> None:
         "city": ("string", True),
         "note": ("string", True),
         "since": ("date32[day]", False),
+        "until": ("date32[day]", True),
         "pixels": ("binary", False),
         "outcome": ("string", False),
         "key": ("string", True),
@@ -75,7 +78,10 @@ def test_rows_become_what_clients_send_and_the_network_gets_numbers() -> None:
     assert encoded["note"][2].tolist()[1:] == [0, 0]
     assert encoded["note"][2][0] == encoded["note"][0][2]
     assert encoded["since"].tolist() == [0, 1, 2]
+    assert encoded["until"].tolist() == [20779, 20780, 20781]
+    assert encoded["until_missing"].tolist() == [0, 1, 0]
     assert names["age"].mean == 40
+    assert (names["until"].mean, names["until"].deviation) == (20780, 1)
 
 
 def test_a_column_that_came_later_has_its_default_where_requests_lack_it() -> None:
@@ -122,7 +128,7 @@ def test_rows_as_declared_pass_the_data_gates_and_others_do_not() -> None:
     wrong = (
         ROWS.set_column(3, "note", pa.array([1, 2, 3]))
         .set_column(0, "age", pa.array([-1.0, 2.0, 3.0]))
-        .set_column(6, "outcome", pa.array(["no", None, "no"]))
+        .set_column(7, "outcome", pa.array(["no", None, "no"]))
     )
 
     assert [f.message for f in check_columns(ROWS, gates.columns) if not f.passed] == []

@@ -131,6 +131,8 @@ def test_mean_and_deviation_ignore_gaps_and_order_and_replace_what_is_missing() 
     assert whole.missing == Missing(value=2)
     lists = MeanAndDeviation()(column([1, 3], [5]), spec("FP32", (2,), lengths=(2,)))
     assert lists.mean == 3
+    days = MeanAndDeviation()(column("2026-11-22", 20781), spec("INT32", date=True))
+    assert (days.mean, days.deviation) == (20780, 1)
 
 
 def test_borders_cut_values_into_buckets_of_equally_many() -> None:
