@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from overnight.cli.actions.project.inspect_rows import tensor_name
 from overnight.cli.actions.read_image import read_image
 from overnight.models.examples import Array
 from overnight.store.errors import BadFile
@@ -133,10 +134,22 @@ def _json_lines(file: Path, inputs: Sequence[TensorSpec]) -> Iterator[FileRow]:
 def _table(
     file: Path, rows: Iterator[Mapping[str, Any]], inputs: Sequence[TensorSpec]
 ) -> Iterator[FileRow]:
+    names: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         if number == 1:
-            _check_columns(file, row, inputs)
-        yield _row(f"{file.name} row {number}", row, inputs, file.parent)
+            names = _renamed(row, inputs)
+        named = {names.get(name, name): value for name, value in row.items()} if names else row
+        if number == 1:
+            _check_columns(file, named, inputs)
+        yield _row(f"{file.name} row {number}", named, inputs, file.parent)
+
+
+def _renamed(row: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[str, str]:
+    """The inputs of columns that are called otherwise, as `overnight new --from` names them."""
+    absent = {spec.name for spec in inputs} - set(row)
+    # A line that is too long has its last cells under None.
+    names = {header: tensor_name(header) for header in row if header and absent}
+    return {header: name for header, name in names.items() if name in absent}
 
 
 def _check_columns(file: Path, row: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> None:

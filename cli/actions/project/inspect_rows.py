@@ -201,11 +201,15 @@ def _is_date(cell: str) -> bool:
         return False
 
 
-def _tensor_name(header: str, names: set[str]) -> str:
-    """A name that networks can be exported with."""
+def tensor_name(header: str) -> str:
+    """The name of an input for a column of a file, with characters that networks can export."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", header).strip("_.-") or "column"
-    if name in _RESERVED:
-        name += "_"
+    return f"{name}_" if name in _RESERVED else name
+
+
+def _tensor_name(header: str, names: set[str]) -> str:
+    """A name that networks can be exported with, and that no column before it has."""
+    name = tensor_name(header)
     numbered, count = name, 1
     while numbered.lower() in names:
         count += 1

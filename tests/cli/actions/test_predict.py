@@ -212,3 +212,12 @@ def test_a_csv_may_be_compressed_and_have_other_delimiters(rows, tmp_path, capsy
     code, predictions, _ = predicted(capsys, tmp_path / "rows.csv.gz")
 
     assert (code, sums(predictions)) == (0, [[2, 4, 0, 1, 1, 2]])
+
+
+def test_columns_may_be_called_as_in_the_file_that_a_model_was_made_of(rows, tmp_path, capsys):
+    # `overnight new --from` makes names of such headers that networks can be exported with.
+    (tmp_path / "rows.csv").write_text("title?,(price),shop,clicks,\nred,4,north,[1],\n")
+
+    code, predictions, errors = predicted(capsys, tmp_path / "rows.csv")
+
+    assert (code, errors, sums(predictions)) == (0, [], [[2, 4, 0, 1, 1, 2]])
