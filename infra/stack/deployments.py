@@ -24,6 +24,7 @@ from overnight.store.errors import OvernightError
 from overnight.store.local_files import write_atomically
 
 FILE = "deployments.yaml"
+LOG = "logs/prefect-deploy.log"
 FLOWS = TEMPLATES.parent / "flows"
 
 
@@ -87,9 +88,17 @@ def deploy(
         cwd=home,
         env={**os.environ, **environment},
         check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
+    # A dozen lines for each deployment, which nobody reads unless it fails.
+    log = home / LOG
+    write_atomically(log, ended.stdout)
     if ended.returncode != 0:
-        raise DeploymentFailed(f"`prefect deploy` ended with exit code {ended.returncode}")
+        last = " ".join(ended.stdout.decode(errors="replace").split()[-20:])
+        raise DeploymentFailed(
+            f"`prefect deploy` ended with exit code {ended.returncode}: …{last} (all of it: {log})"
+        )
     gone = [each for each in _registered(api) if _identity(each) not in wanted | kept]
     for deployment in gone:
         api.request("DELETE", f"/deployments/{deployment['id']}")

@@ -34,10 +34,10 @@ def keras_inputs(tensors: Schema) -> dict[str, Any]:
 def features(tensors: Schema, inputs: Mapping[str, Any], *, without: Collection[str] = ()) -> Any:
     """All single values of a row as numbers side by side, float32 [n, width].
 
-    Numbers and dates are scaled by their learned mean and deviation, or are marked by the learned borders
-    that they reach; categories have a place each; flags of missing values are as they are. Texts,
-    rows of varying length and other tensors with a shape need layers of their own and are left
-    out, as are the inputs `without`.
+    Numbers and dates are scaled by their learned mean and deviation, or are marked by the learned
+    borders that they reach; categories have a place each; flags of missing values are as they are.
+    Texts, rows of varying length and other tensors with a shape need layers of their own and are
+    left out, as are the inputs `without`.
 
     Raises:
         ValueError: nothing is left.

@@ -26,7 +26,7 @@ GOLDEN = published.golden(
     np.array([[6, 4, 0, 1, 3, 2, 3]], np.float32),
     title=np.array(["red blau"], object),
     price=np.array([4], np.float32),
-    shop=np.array([1], np.int32),
+    shop=np.array(["north"], object),
     clicks=np.array([[1.0, 2.0]]),
 )
 
@@ -71,6 +71,7 @@ def test_texts_gaps_lists_and_defaults_have_fields(page: Page, url):
     page.goto(f"{url}/#texts")
     # It begins with a row that the version predicted in training.
     expect(page.get_by_label("title", exact=True)).to_have_value("red blau")
+    expect(page.get_by_label("shop", exact=True)).to_have_value("north")
     expect(page.get_by_label("clicks", exact=True)).to_have_value("1, 2")
 
     page.get_by_label("title", exact=True).fill("green")

@@ -174,9 +174,12 @@ export function readValue(spec, index) {
 
 export function writeValue(spec, index, value) {
   const field = fieldOf(spec, index);
+  // Categories and dates are published by name or by number.
+  const isName = typeof value === "string";
   if (field.type === "checkbox") field.checked = Boolean(value);
-  else if (spec.date) field.value = isoDate(value);
-  else field.value = isOpen(spec) ? spec.vocabulary[value] : String(value);
+  else if (spec.date) field.value = isName ? value : isoDate(value);
+  else if (isOpen(spec)) field.value = isName ? value : spec.vocabulary[value];
+  else field.value = String(isName && spec.vocabulary?.length ? spec.vocabulary.indexOf(value) : value);
 }
 
 // A request tensor of `rows` rows, with its values flat and row-major.

@@ -11,7 +11,7 @@ import yaml
 
 from overnight import models
 from overnight.cli.runs import follow
-from overnight.infra.errors import OrchestratorRefused
+from overnight.infra.errors import DeploymentFailed, OrchestratorRefused
 from overnight.infra.prefect_api import TAG, PrefectApi
 from overnight.infra.stack import deployments, generated_deployments, prefect_services
 from overnight.infra.stack.generated_deployments import Generated, generate
@@ -168,11 +168,18 @@ def api(prefect_server: str) -> Iterator[PrefectApi]:
 
 @pytest.mark.servers
 def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
-    api: PrefectApi, prefect_server: str, tmp_path: Path
+    api: PrefectApi, prefect_server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     environment = {"PREFECT_API_URL": prefect_server}
 
     first = deployments.deploy(generate(), tmp_path, api, environment)
+
+    # Nothing is printed of what Prefect says to each of them.
+    assert capfd.readouterr().out == ""
+
+    assert (tmp_path / deployments.LOG).read_text().count("successfully created") == len(
+        generate().entries
+    )
 
     # Then the model is a choice in the form of a decision, and the old deployment is gone.
     assert str(first) == f"registered {len(generate().entries)}; added sales"
@@ -204,3 +211,15 @@ def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
     assert last.errors == ("sales: it cannot be imported",)
     left = api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
     assert {deployment["name"] for deployment in left} == {follow.ANY_MODEL, "sales"}
+
+
+@pytest.mark.servers
+def test_what_prefect_says_when_it_fails_is_in_the_error_and_in_a_log(
+    api: PrefectApi, tmp_path: Path
+) -> None:
+    nowhere = {"PREFECT_API_URL": "ftp://nowhere"}
+
+    with pytest.raises(
+        DeploymentFailed, match=r"exit code 1: ….*unsupported protocol.*prefect-deploy\.log"
+    ):
+        deployments.deploy(generate(), tmp_path, api, nowhere)
