@@ -14,8 +14,8 @@ import pytest
 
 from overnight import __version__
 from overnight.infra.stack import state_file
-from overnight.infra.stack.ports import free_port
 from overnight.infra.stack.processes import is_alive
+from tests.support.s3_server import free_ports
 from tests.support.waiting import until
 from tests.support.wheel_environment import WheelEnvironment, of_version
 
@@ -66,9 +66,8 @@ class ProjectShell:
 
 @pytest.fixture
 def shell(own_environment: WheelEnvironment, tmp_path: Path) -> Iterator[ProjectShell]:
-    ports: dict[str, int] = {}
-    for name in ("S3", "PREFECT", "SERVING"):
-        ports[name] = free_port(exclude=ports.values())
+    names = ("S3", "PREFECT", "SERVING")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     settings = {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
     settings |= {"OVERNIGHT_SERVING_WORKERS": "1"}
     folder = tmp_path / "corner-shop"
