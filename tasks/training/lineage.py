@@ -52,17 +52,19 @@ _LOCKS_HERE = (*_LOCKS, "requirements.txt")
 def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
     """Digests of all files of the model's package, of the steps and all that these import.
 
-    Files that are not Python are included, in the model's package at any depth and beside modules
-    that are imported, because code may read them. Caches, hidden files and editors' backups are
-    not. Where the model's package is not one of overnight's, files of overnight are recorded as
-    `overnight/…`, and the commit is that of the model's repository. `root` has overnight's
-    packages.
+    Files that are not Python are included, because code may read them: those in the model's
+    package at any depth, those that models of a project share, and those beside modules that are
+    imported. Caches, hidden files and editors' backups are not. Where the model's package is not
+    one of overnight's, files of overnight are recorded as `overnight/…`, and the commit is that of
+    the model's repository. `root` has overnight's packages.
 
     Raises:
         ConfigurationError: a step, or a module that one of them imports, does not exist.
     """
     sources = ModelSources.of(definition, root)
     own = [path for path in sources.files() if _is_source(path, sources.folder)]
+    # Vocabularies and queries that models share are named by paths that no import shows.
+    shared = {path for path in sources.shared_files() if _is_source(path, sources.folder)}
     steps = (*STEPS, *(_LEARNING if definition.learned else ()))
     modules = (*steps, definition.network, *(sources.module(p) for p in own if _is_python(p)))
     trees = [SourceTree(root, PREFIX, _PACKAGES)]
@@ -75,7 +77,7 @@ def code(definition: ModelDefinition, root: Path = ROOT) -> CodeLineage:
     )
     # A shared module may read files in its folder, as the model's own code may.
     near = {file for folder in {path.parent for path in reached} for file in folder.iterdir()}
-    names = _recorded_names({*reached, *own, *near}, sources, root)
+    names = _recorded_names({*reached, *own, *near, *shared}, sources, root)
     files = {
         name: digest(path.read_bytes())
         for name, path in sorted(names.items())

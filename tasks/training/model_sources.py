@@ -9,6 +9,7 @@ from overnight import models
 from overnight.models.definition import ModelDefinition
 from overnight.models.errors import UnknownModel
 from overnight.store.errors import ConfigurationError
+from overnight.store.project import current
 from overnight.tasks.training.import_closure import PREFIX
 
 
@@ -63,6 +64,17 @@ class ModelSources:
                 yield from place.rglob("*")
             else:
                 yield place.with_name(f"{place.name}.py")
+
+    def shared_files(self) -> Iterator[Path]:
+        """All files of a project's top-level packages that lie in the folder of no model."""
+        if self.prefix:
+            return
+        declared = {model.module for model in current().declared} - {*self.own}
+        models_of_others = {self.folder.joinpath(*module.split(".")) for module in declared}
+        for top in sorted({name.partition(".")[0] for name in self.own}):
+            for path in (self.folder / top).rglob("*"):
+                if models_of_others.isdisjoint(path.parents):
+                    yield path
 
     def module(self, path: Path) -> str:
         """The name of the module in a file."""

@@ -1,7 +1,8 @@
 """The fingerprint covers everything that determines a version, and nothing else."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,48 @@ def test_a_model_in_two_folders_names_both(tmp_path: Path, monkeypatch: pytest.M
             lineage.code(orders.DEFINITION)
     finally:
         project.use(before)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's package with two models, and files that both may read."""
+    for name in ("wine", "tea", "shared/words"):
+        (tmp_path / "corner_shop" / name).mkdir(parents=True)
+    for name in ("", "wine/", "tea/"):
+        (tmp_path / "corner_shop" / f"{name}__init__.py").write_text("")
+    (tmp_path / "corner_shop" / "wine" / "network.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = project.current()
+    declared = tuple(
+        project.DeclaredModel(name, f"corner_shop.{name}", "overnight.toml")
+        for name in ("wine", "tea")
+    )
+    project.use(project.Project(folder=tmp_path, declared=declared))
+    yield tmp_path / "corner_shop"
+    project.use(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("wine/network.keras", True),
+        ("wine/sql/rows.sql", True),
+        ("shared/words/towns.txt", True),
+        ("towns.txt", True),
+        ("tea/towns.txt", False),
+        ("shared/words/towns.txt~", False),
+        ("shared/words/unused.py", False),
+    ],
+)
+def test_a_file_of_the_users_package_trains_again_unless_it_is_another_models(
+    shop: Path, name: str, counts: bool
+) -> None:
+    wine = replace(orders.DEFINITION, name="wine", network="corner_shop.wine.network")
+    before = lineage.code(wine)
+    (shop / name).parent.mkdir(exist_ok=True)
+    (shop / name).write_text("Ulm")
+
+    after = lineage.code(wine)
+
+    assert (after.digest != before.digest) == counts
+    assert (f"corner_shop/{name}" in after.files) == counts
