@@ -28,7 +28,7 @@ _CHARACTERS = 4_000_000
 _SHOWN_VALUES = 8
 # Where serving names a row: by its place in the data, or as the encoding names it.
 _ROW = re.compile(r"\.data\[(\d+)\]|, row (\d+):")
-_TOO_MUCH, _BAD = 413, 400
+_TOO_MUCH, _BAD, _UNKNOWN = 413, 400, 404
 
 
 class Refused(ServingRefused):
@@ -37,6 +37,16 @@ class Refused(ServingRefused):
     def __init__(self, url: str, status: int, text: str) -> None:
         self.status, self.reason = status, text
         super().__init__(f"serving refused {url} ({status}): {text[:300]}")
+
+
+class NothingServed(ServingRefused):
+    """No version of a model is served there."""
+
+    def __init__(self, model: str, address: str) -> None:
+        super().__init__(
+            f"{address} serves no version of {model}; `overnight retrain {model}` makes one, and "
+            f"`overnight versions {model}` lists what there is"
+        )
 
 
 def run(model: str, files: Sequence[Path], *, as_json: bool) -> int:
@@ -76,7 +86,12 @@ class _Asking:
     labels: Mapping[str, Sequence[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        details = self.request(f"{self.address}/api/models/{self.model}")
+        try:
+            details = self.request(f"{self.address}/api/models/{self.model}")
+        except Refused as error:
+            if error.status != _UNKNOWN:
+                raise
+            raise NothingServed(self.model, self.address) from None
         self.inputs = input_tensors(details, self.model)
         self.outputs = tuple(TensorSpec.model_validate(spec) for spec in details["outputs"])
         first = {self.outputs[0].name: details.get("labels") or self.outputs[0].labels}

@@ -43,6 +43,10 @@ def make_project(
         ConfigurationError: a name is unusable, or another file of the project exists.
     """
     folder = folder.absolute()
+    if (folder / SETTINGS_FILE).exists():
+        raise ConfigurationError(
+            f"{folder} is a project already; `overnight new NAME --like STARTER` adds a model to it"
+        )
     like = checked_starter(like)
     model = like if model is None else model
     check_name(model)

@@ -203,6 +203,13 @@ def test_a_model_without_a_version_is_no_fault_of_any_row():
         predict.input_tensors({"name": "digits", "version": None}, "digits")
 
 
+def test_a_model_that_serving_does_not_know_is_an_error_with_the_remedy(rows, tmp_path):
+    (tmp_path / "rows.csv").write_text(HEADER)
+
+    with pytest.raises(ServingRefused, match="no version of bread; `overnight retrain bread`"):
+        predict.run("bread", [tmp_path / "rows.csv"], as_json=True)
+
+
 def test_a_csv_may_be_compressed_and_have_other_delimiters(rows, tmp_path, capsys):
     import gzip
 

@@ -177,6 +177,13 @@ def test_a_file_that_exists_is_named_and_nothing_is_written(project: Path) -> No
     assert not (project / "rows" / "bread").exists()
 
 
+def test_a_project_is_not_made_twice(project: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is a project already; `overnight new NAME"):
+        make_project(Path(), package="store2", model="bread", like=LIKE)
+
+    assert not (project / "store2").exists()
+
+
 def test_a_starter_that_does_not_exist_is_named_with_the_nearest(project: Path) -> None:
     with pytest.raises(ConfigurationError, match="'classificatoin'; did you mean 'classification'"):
         scaffold.add_model("bread", "classificatoin", None)
