@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urljoin, urlsplit
@@ -31,6 +31,8 @@ from overnight.store.values import Value
 _WHOLE_BYTES = 4_000_000
 _MOST_BYTES = 2_000_000_000
 _MOST_REDIRECTS = 5
+# What no download that goes on leaves untouched.
+_ABANDONED_SECONDS = 86_400
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 10.0, 60.0, 1_800.0
 _BLOCK_BYTES = 1 << 18
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -323,6 +325,10 @@ def _remember(slot: Path, path: Path, sha256: str, conditions: Mapping[str, str]
     new = slot / f"{path.name}.json"
     new.write_text(_Known(sha256=sha256, conditions=dict(conditions)).model_dump_json())
     new.replace(slot / "state.json")
+    abandoned = time.time() - _ABANDONED_SECONDS
     for other in slot.iterdir():
-        if other.name not in {sha256, "state.json"} and not other.name.startswith("part-"):
-            other.unlink()
+        # Another process may be downloading, or removing the same file.
+        with suppress(FileNotFoundError):
+            is_under_way = other.name.startswith("part-") and other.stat().st_mtime > abandoned
+            if other.name not in {sha256, "state.json"} and not is_under_way:
+                other.unlink()

@@ -1,6 +1,7 @@
 """`Http` against a real server: unchanged bodies, redirects, credentials, and what is no file."""
 
 import gzip
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -84,6 +85,22 @@ def source(server: Server, folder: Path, path: str = "/rows.csv", **options: Any
         at=server.url + path,
         **({"holdout": None} | options),
     )
+
+
+def test_what_a_killed_download_left_is_removed_after_a_day(server: Server, tmp_path: Path) -> None:
+    server.answers["/rows.csv"] = tagged(BODY, '"1"')
+    source(server, tmp_path).deliver(())
+    (state,) = (tmp_path / "cache").rglob("state.json")
+    old, young = state.with_name("part-old"), state.with_name("part-young")
+    for part in (old, young):
+        part.write_bytes(b"letter")
+    os.utime(old, (1, 1))
+
+    server.answers["/rows.csv"] = tagged(BODY + b"c\n", '"2"')
+    source(server, tmp_path).deliver(())
+
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_a_body_is_one_arrival_until_it_changes(server: Server, tmp_path: Path) -> None:
