@@ -135,3 +135,25 @@ def test_a_declaration_survives_its_manifest() -> None:
 
     assert TensorSpec.model_validate_json(spec.model_dump_json()) == spec
     assert TensorSpec.model_validate_json(text.model_dump_json()) == text
+
+
+def test_the_networks_bounds_take_in_padding_and_replacements() -> None:
+    readings = TensorSpec(
+        name="readings",
+        datatype="FP32",
+        shape=(4,),
+        lengths=(2, 4),
+        minimum=1,
+        maximum=9,
+        missing=Missing(value=5),
+    )
+    age = TensorSpec(
+        name="age", datatype="FP32", shape=(), minimum=18, maximum=99, missing=Missing(value=18)
+    )
+
+    specs = {
+        spec.name: spec for spec in network_inputs(Schema(inputs=(readings, age), outputs=(OUT,)))
+    }
+
+    assert (specs["readings"].minimum, specs["readings"].maximum) == (0, 9)
+    assert (specs["age"].minimum, specs["age"].maximum) == (18, 99)
