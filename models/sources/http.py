@@ -31,7 +31,7 @@ from overnight.store.values import Value
 _WHOLE_BYTES = 4_000_000
 _MOST_BYTES = 2_000_000_000
 _MOST_REDIRECTS = 5
-# What no download that goes on leaves untouched.
+# No download under way leaves its file untouched for so long.
 _ABANDONED_SECONDS = 86_400
 _CONNECT_SECONDS, _READ_SECONDS, _WHOLE_SECONDS = 10.0, 60.0, 1_800.0
 _BLOCK_BYTES = 1 << 18

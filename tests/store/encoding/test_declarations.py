@@ -137,7 +137,7 @@ def test_a_declaration_survives_its_manifest() -> None:
     assert TensorSpec.model_validate_json(text.model_dump_json()) == text
 
 
-def test_the_networks_bounds_take_in_padding_and_replacements() -> None:
+def test_the_networks_bounds_include_padding_and_replacements() -> None:
     readings = TensorSpec(
         name="readings",
         datatype="FP32",
