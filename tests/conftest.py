@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,18 @@ def s3_bucket(s3_address: S3Address) -> S3Bucket:
     bucket = S3Bucket(s3_address)
     bucket.ensure()
     return bucket
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the services' logs to the report of a failed test of a stack."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(running, RunningStack):
+        report.sections.append(("the services of the stack", running.log_ends()))
+    return report
 
 
 @pytest.fixture(scope="session")

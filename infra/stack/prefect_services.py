@@ -24,6 +24,8 @@ POOL_TEMPLATE: Mapping[str, object] = {
     "variables": {"type": "object", "properties": {}, "additionalProperties": False},
 }
 _REQUEST_SECONDS = 2.0
+# A server that takes longer for one answer is hung, and not only on a machine under load.
+_HUNG_SECONDS = 30.0
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
@@ -51,6 +53,7 @@ def ui_url(settings: Settings) -> str:
 def server(settings: Settings) -> Service:
     """The server with its UI, on SQLite under the home."""
     api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
+    patient = connections.prefect(settings, timeout_seconds=_HUNG_SECONDS)
     host, port = settings.prefect_host, str(settings.prefect_port)
     command = ("server", "start", "--host", host, "--port", port)
 
@@ -75,6 +78,7 @@ def server(settings: Settings) -> Service:
         folder=settings.home,
         log=settings.home / "logs" / "prefect.log",
         ready=lambda _started: api.is_healthy(),
+        responds=patient.is_healthy,
         before_start=before_start,
         prepare=lambda: configure(settings),
         listens=(Listening(settings.prefect_port, "OVERNIGHT_PREFECT_PORT", host),),

@@ -14,6 +14,11 @@ def _nothing() -> None:
     """The default of all hooks."""
 
 
+def _does_not_respond() -> bool:
+    """The default of services whose health check needs no longer than the check allows."""
+    return False
+
+
 @dataclass(frozen=True)
 class Service:
     """A program that is kept running.
@@ -22,7 +27,7 @@ class Service:
     returns within two seconds and never raises. `before_start` runs before each start of its
     process, `prepare` once after it was first ready, `before_stop` and `after_stop` around its end;
     what they raise is an `OvernightError`. A service that is `once` is done when it has ended with
-    exit code 0.
+    exit code 0. `responds` is asked before a service is ended as hung, and may take half a minute.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Service:
     folder: Path
     log: Path
     ready: Callable[[float], bool]
+    responds: Callable[[], bool] = _does_not_respond
     before_start: Callable[[], None] = _nothing
     prepare: Callable[[], None] = _nothing
     before_stop: Callable[[], None] = _nothing

@@ -1,5 +1,6 @@
 """Runner of one service: starts it after its dependencies, and restarts it when it dies."""
 
+import logging
 import os
 import subprocess
 import time
@@ -22,6 +23,8 @@ _CHECK_READY_EVERY_SECONDS = 5.0
 _NOT_INHERITED = ("AWS_", "WEED_")
 # No credential, but the CA certificates by which a private store is verified.
 _CERTIFICATES = "AWS_CA_BUNDLE"
+
+logger = logging.getLogger(__name__)
 
 
 class ServiceRunner:
@@ -123,6 +126,7 @@ class ServiceRunner:
         if now - process.created > _STABLE_SECONDS:
             self._update(restarts=0)
         ended = f"ended with exit code {code}" if code is not None else "ended"
+        logger.warning("%s (process %d) %s", self.service.name, process.pid, ended)
         self._fail(f"{ended}; see {self.service.log}")
 
     def _fail(self, message: str) -> None:
@@ -138,7 +142,16 @@ class ServiceRunner:
             self._well_at = now
             self._update(condition="ready", message="")
         elif self.record.condition == "ready" and now - self._well_at > self.service.hung_seconds:
-            processes.end(process, seconds=self.service.stop_seconds)
+            self._end_if_hung(process, now)
+
+    def _end_if_hung(self, process: ProcessId, now: float) -> None:
+        # A machine under load answers late, and a restart would only add to the load.
+        if self.service.responds():
+            self._well_at = now
+            return
+        silent = f"no health check succeeded for {now - self._well_at:.0f} s"
+        logger.error("%s is restarted: %s", self.service.name, silent)
+        processes.end(process, seconds=self.service.stop_seconds)
 
     def _prepare(self) -> bool:
         if not self._prepared:

@@ -109,6 +109,7 @@ def test_the_automations_for_dead_runs_exist_once(stack: RunningStack):
 
 
 def test_a_second_up_reuses_everything_and_prints_the_same(stack: RunningStack):
+    stack.await_ready()
     before = state_file.read(stack.home)
 
     again = stack.overnight("up")
@@ -198,6 +199,7 @@ def test_a_killed_run_is_retried_and_no_incomplete_version_is_visible(stack: Run
 
 
 def test_a_killed_supervisor_is_replaced_while_services_keep_running(stack: RunningStack):
+    stack.await_ready()
     before = state_file.read(stack.home)
     assert before.supervisor is not None
     os.kill(before.supervisor.pid, signal.SIGKILL)

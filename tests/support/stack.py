@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from overnight.infra import keyring
+from overnight.infra.errors import OrchestratorUnavailable
 from overnight.infra.prefect_api import PrefectApi
 from overnight.infra.stack import local_secrets, state_file
 from overnight.infra.stack.processes import is_alive
@@ -26,6 +28,25 @@ from tests.support.s3_server import free_ports
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
+# Prefect starts within half a minute on a machine under load.
+_RESTART_SECONDS = 180.0
+
+
+class PatientPrefect(PrefectApi):
+    """A Prefect server whose restart no test notices: what only reads is asked again meanwhile."""
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        if method != "GET" and not path.endswith("/filter"):
+            return super().request(method, path, body)
+        deadline = time.monotonic() + _RESTART_SECONDS
+        while True:
+            try:
+                return super().request(method, path, body)
+            except OrchestratorUnavailable as away:
+                print(f"Prefect was away: {away}", file=sys.stderr)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
 
 @dataclass(frozen=True)
@@ -45,9 +66,9 @@ class RunningStack:
         return next(value for name, _, value in lines if name == local_secrets.PREFECT_AUTH)
 
     @property
-    def prefect(self) -> PrefectApi:
+    def prefect(self) -> PatientPrefect:
         # A busy machine answers late, and no test is about that.
-        return PrefectApi(f"{self.prefect_url}/api", auth=self.prefect_auth, timeout_seconds=60)
+        return PatientPrefect(f"{self.prefect_url}/api", auth=self.prefect_auth, timeout_seconds=60)
 
     def overnight(self, *words: str, seconds: float = 600) -> "subprocess.CompletedProcess[str]":
         """Run a command of this stack to its end."""
@@ -98,6 +119,25 @@ class RunningStack:
             return moved and found.condition == "ready"
 
         until(again, seconds=seconds, what=f"{name} ready again")
+
+    def await_ready(self) -> None:
+        """Wait until every service is ready, or done."""
+
+        def ready() -> bool:
+            services = state_file.read(self.home).services
+            return all(one.condition in {"ready", "done"} for one in services)
+
+        until(ready, seconds=_RESTART_SECONDS, what="every service ready")
+
+    def log_ends(self, lines: int = 40) -> str:
+        """The state of the services and the ends of their logs, for a test that failed."""
+        services = "\n".join(map(str, state_file.read(self.home).services))
+        logs = sorted((self.home / "logs").glob("*.log"))
+        ends = (
+            f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+            for log in logs
+        )
+        return "\n".join([services, *ends])
 
 
 def new_stack(home: Path, digits: Path) -> RunningStack:

@@ -183,6 +183,25 @@ def test_a_hung_service_is_ended_and_started_again(tmp_path, kept):
     assert runner.record.process.pid != first
 
 
+def test_a_service_that_answers_late_is_not_ended(tmp_path, kept):
+    well, asked = [True], []
+
+    def responds() -> bool:
+        asked.append(True)
+        return True
+
+    runner = kept(
+        service(tmp_path, ready=lambda _started: well[0], responds=responds, hung_seconds=0)
+    )
+    tick_until(runner, "ready")
+    first = runner.record.process.pid
+    well[0] = False
+    until(lambda: runner.tick(others_ready) or asked, what="it was asked")
+    runner.tick(others_ready)
+
+    assert (runner.record.process.pid, runner.record.condition) == (first, "ready")
+
+
 def test_a_living_orphan_is_taken_over(tmp_path, kept):
     first = kept(service(tmp_path))
     tick_until(first, "ready")
