@@ -12,7 +12,7 @@ from overnight.infra.prefect_api import PrefectApi
 from overnight.infra.settings import Settings
 from overnight.infra.stack import orphan_runs, prefect_automations
 from overnight.infra.stack.ports import Listening
-from overnight.infra.stack.service import Service
+from overnight.infra.stack.service import LATEST_ANSWER_SECONDS, Service
 from overnight.store.errors import ConfigurationError
 
 NAME = "prefect"
@@ -24,8 +24,6 @@ POOL_TEMPLATE: Mapping[str, object] = {
     "variables": {"type": "object", "properties": {}, "additionalProperties": False},
 }
 _REQUEST_SECONDS = 2.0
-# A server that takes longer for one answer is hung, and not only on a machine under load.
-_HUNG_SECONDS = 30.0
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
@@ -53,7 +51,7 @@ def ui_url(settings: Settings) -> str:
 def server(settings: Settings) -> Service:
     """The server with its UI, on SQLite under the home."""
     api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
-    patient = connections.prefect(settings, timeout_seconds=_HUNG_SECONDS)
+    patient = connections.prefect(settings, timeout_seconds=LATEST_ANSWER_SECONDS)
     host, port = settings.prefect_host, str(settings.prefect_port)
     command = ("server", "start", "--host", host, "--port", port)
 
@@ -123,6 +121,7 @@ def deployments(settings: Settings) -> Service:
 def worker(settings: Settings) -> Service:
     """The worker that starts the flow runs of the pool."""
     api = connections.prefect(settings, timeout_seconds=_REQUEST_SECONDS)
+    patient = connections.prefect(settings, timeout_seconds=LATEST_ANSWER_SECONDS)
     name = f"overnight-{socket.gethostname()}"
     alone = settings.prefect_api_url is None
 
@@ -152,6 +151,8 @@ def worker(settings: Settings) -> Service:
         folder=settings.folder,
         log=settings.home / "logs" / "worker.log",
         ready=lambda started: _reported_since(api, settings.work_pool, name, started),
+        # What it is asked by is Prefect, and that may be what answers late.
+        responds=patient.is_healthy,
         before_start=before_start,
         before_stop=before_stop,
         after_stop=after_stop,

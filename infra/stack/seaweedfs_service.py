@@ -14,7 +14,7 @@ from overnight.infra import connections, identities
 from overnight.infra.settings import Settings
 from overnight.infra.stack import store_security
 from overnight.infra.stack.ports import Listening, free_port, is_free, responds
-from overnight.infra.stack.service import Service
+from overnight.infra.stack.service import LATEST_ANSWER_SECONDS, Service
 from overnight.infra.stack.store_writes import StoreWrites, has_room
 from overnight.store.errors import ConfigurationError
 from overnight.store.local_files import write_atomically
@@ -86,6 +86,10 @@ def service(
         log=home / "logs" / "store.log",
         ready=lambda _started: (
             responds(f"{settings.store_endpoint}/healthz") and not writes.stuck()
+        ),
+        responds=lambda: (
+            responds(f"{settings.store_endpoint}/healthz", timeout_seconds=LATEST_ANSWER_SECONDS)
+            and not writes.stuck()
         ),
         before_start=before_start,
         prepare=prepare,

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from overnight.infra.stack.ports import Listening
 
+# A server that takes longer for one answer is hung, and not only on a machine under load.
+LATEST_ANSWER_SECONDS = 30.0
+
 
 def _nothing() -> None:
     """The default of all hooks."""

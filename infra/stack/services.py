@@ -8,7 +8,7 @@ from overnight.infra.stack import prefect_services, seaweedfs_service, state_fil
 from overnight.infra.stack.ports import Listening, check_free, responds
 from overnight.infra.stack.processes import is_alive, kill, session_of
 from overnight.infra.stack.record_signing import sign_records_once
-from overnight.infra.stack.service import Service
+from overnight.infra.stack.service import LATEST_ANSWER_SECONDS, Service
 from overnight.store.errors import ConfigurationError
 
 
@@ -75,6 +75,7 @@ def _serving(settings: Settings) -> Service:
         log=settings.home / "logs" / "serving.log",
         before_start=lambda: sign_records_once(settings),
         ready=lambda _started: responds(live),
+        responds=lambda: responds(live, timeout_seconds=LATEST_ANSWER_SECONDS),
         after=(seaweedfs_service.NAME,),
         listens=(listening,),
         address=settings.answers_url,
