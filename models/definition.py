@@ -28,6 +28,7 @@ from overnight.models.search_space import Ranges
 from overnight.models.sources.access import SourceAccess
 from overnight.models.sources.streaming import Rejected
 from overnight.models.validation import Validation
+from overnight.models.watching import Watching
 from overnight.store.encoding import network_inputs
 from overnight.store.errors import BadFile, ConfigurationError
 from overnight.store.registry.manifest import Measurement
@@ -196,6 +197,7 @@ class ModelDefinition:
         row_defaults: for columns that came later than the first rows: the value that earlier rows
             are read with, if it is not the `default` of the input of that name. Without either they
             are read as null, where the column may have gaps.
+        watching: what is recorded of its answers, how their truth arrives, and what raises alarms.
     """
 
     name: str
@@ -226,6 +228,7 @@ class ModelDefinition:
     tags: tuple[str, ...] = ()
     learned: Mapping[str, Learner] = field(default_factory=dict)
     row_defaults: Mapping[str, RowValue] = field(default_factory=dict)
+    watching: Watching = field(default_factory=Watching)
 
     def __post_init__(self) -> None:
         """Check the names of the tensors, and that whatever must be learned is.

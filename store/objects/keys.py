@@ -21,7 +21,7 @@ QUARANTINE = "quarantine"
 _LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
 # Everything else is append-only, so that a bug or a stolen token cannot rewrite history.
-_REMOVABLE = ("landing/", "probe/")
+_REMOVABLE = ("landing/", "probe/", "spool/")
 # The manifest of a version and the records about it are never deleted.
 _DISCARDABLE = re.compile(
     rf"models/{_MODEL.pattern}/versions/{_VERSION.pattern}/"
@@ -60,9 +60,9 @@ def is_key(key: str) -> bool:
 
 
 def check_removable(key: str) -> str:
-    """Check that a key belongs to an arrival or a probe: nothing else may be removed."""
+    """Check that a key may be removed: of an arrival, a probe, or a collected segment."""
     if not key.startswith(_REMOVABLE):
-        raise BadKey(key, "only keys under landing/ and probe/ may be removed")
+        raise BadKey(key, "only keys under landing/, spool/ and probe/ may be removed")
     return check(key)
 
 
@@ -260,6 +260,36 @@ def score(model: str, version: str, arrival: str) -> str:
         suffix = hashlib.sha256(arrival.encode()).hexdigest()[:16]
         arrival = f"{arrival[: _LONGEST_STEM - 17]}-{suffix}"
     return check(f"{scores(model, version)}/{arrival}.json")
+
+
+def monitoring(model: str) -> str:
+    """Prefix of the log of monitor records."""
+    return check(f"models/{check_model(model)}/monitoring")
+
+
+def monitor_record(model: str, sequence: int) -> str:
+    """Key of record `sequence` of the log of monitor records."""
+    return check(f"{monitoring(model)}/{sequence:08d}.json")
+
+
+def predictions(model: str) -> str:
+    """Prefix of the Delta table of a model's answered requests."""
+    return check(f"predictions/{check_model(model)}")
+
+
+def labels(model: str) -> str:
+    """Prefix of the Delta table of the labels of a model's answers."""
+    return check(f"labels/{check_model(model)}")
+
+
+def spool(model: str, host: str = "") -> str:
+    """Prefix of the segments of the prediction log that serving shipped, of one host or of all."""
+    return check(f"spool/{check_model(model)}" + (f"/{host}" if host else ""))
+
+
+def spool_segment(model: str, host: str, segment: str) -> str:
+    """Key of one segment of the prediction log; its name is never used again."""
+    return check(f"{spool(model, host)}/{segment}")
 
 
 def dataset(model: str, table: str) -> str:

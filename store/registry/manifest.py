@@ -203,8 +203,25 @@ class Rehearsed(Value):
     resident_mb: float
 
 
+class LogPolicy(Value):
+    """What serving records of the answers of a version, as its model declared.
+
+    `share` of the requests is recorded, with `inputs` and `clients` as values, digests or not at
+    all. `feedback`: whether labels of these answers are taken.
+    """
+
+    share: float
+    inputs: Literal["values", "digest", "none"]
+    clients: Literal["key", "digest", "none"]
+    feedback: bool
+    labels_per_client_daily: int = 0
+
+
 class Manifest(Value):
-    """The complete description of one version."""
+    """The complete description of one version.
+
+    Without `logged`, nothing is recorded of its answers.
+    """
 
     format: int = FORMAT
     model: str
@@ -226,6 +243,7 @@ class Manifest(Value):
     approval: Literal["automatic", "manual"] = "automatic"
     exported: Exported | None = None
     rehearsed: Rehearsed | None = None
+    logged: LogPolicy | None = Field(default=None, exclude_if=lambda value: value is None)
     # The id of the signing key. The signature is over these very bytes, so it is another object.
     signed_by: str | None = None
 

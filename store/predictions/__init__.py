@@ -1,0 +1,1 @@
+"""Prediction log: what was asked and answered, and what was true."""
