@@ -33,7 +33,9 @@ from overnight.store.objects.key_parser import Item, Kind
 _RANKS = {
     **dict.fromkeys((Kind.MANIFEST, Kind.ARRIVAL), 2),
     Kind.DECISION: 3,
-    **dict.fromkeys((Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW, Kind.ALIAS_RECORD), 4),
+    **dict.fromkeys(
+        (Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW, Kind.ALIAS_RECORD, Kind.MONITOR_RECORD), 4
+    ),
 }
 # Logs, in which a later entry must never exist without the earlier ones: one write at a time.
 _LOGS = {1, 4}

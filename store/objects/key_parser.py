@@ -25,6 +25,8 @@ class Kind(StrEnum):
     REFUSAL = "refusal"
     TUNED_SETTINGS = "tuned settings"
     SCORE = "score"
+    MONITOR_RECORD = "monitor record"
+    CARRIED_OUT = "consequence carried out"
     TABLE = "file of a table"
     PENDING_REVIEW = "arrival awaiting review"
     ARRIVAL_REVIEW = "arrival review"
@@ -69,6 +71,8 @@ _FORMS = [
         ),
         (Kind.TUNED_SETTINGS, rf"models/{_MODEL}/settings/{_SEQUENCE}\.json"),
         (Kind.SCORE, rf"models/{_MODEL}/scores/{_VERSION}/(?P<arrival>{_NAME})\.json"),
+        (Kind.MONITOR_RECORD, rf"models/{_MODEL}/monitoring/{_SEQUENCE}\.json"),
+        (Kind.CARRIED_OUT, rf"models/{_MODEL}/monitoring/{_SEQUENCE}/carried-out\.json"),
         (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
         (Kind.PENDING_REVIEW, rf"{_ARRIVALS}/held\.json"),
         (Kind.ARRIVAL_REVIEW, rf"{_ARRIVALS}/{_SEQUENCE}\.json"),

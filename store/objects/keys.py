@@ -272,6 +272,11 @@ def monitor_record(model: str, sequence: int) -> str:
     return check(f"{monitoring(model)}/{sequence:08d}.json")
 
 
+def monitor_carried_out(model: str, sequence: int) -> str:
+    """Key of the note that the consequence of a monitor record was carried out."""
+    return check(f"{monitoring(model)}/{sequence:08d}/carried-out.json")
+
+
 def predictions(model: str) -> str:
     """Prefix of the Delta table of a model's answered requests."""
     return check(f"predictions/{check_model(model)}")

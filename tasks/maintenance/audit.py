@@ -40,6 +40,7 @@ from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import FileEntry, Manifest
+from overnight.store.registry.monitoring import CarriedOut, MonitorRecord
 from overnight.store.registry.refusals import Refusal
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.tombstones import Tombstone, TombstoneRevoked
@@ -64,6 +65,8 @@ _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.REFUSAL: Refusal,
     Kind.TUNED_SETTINGS: TunedSettings,
     Kind.SCORE: Score,
+    Kind.MONITOR_RECORD: MonitorRecord,
+    Kind.CARRIED_OUT: CarriedOut,
     Kind.PENDING_REVIEW: PendingReview,
     Kind.ARRIVAL_REVIEW: ArrivalReview,
     Kind.ARRIVAL: Arrival,
@@ -74,7 +77,7 @@ _LIMITS: Mapping[Kind, int] = {
     Kind.MANIFEST: size_limits.MANIFEST_BYTES,
     Kind.ARRIVAL: size_limits.ARRIVAL_BYTES,
 }
-_NUMBERED = (Kind.ALIAS_RECORD, Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW)
+_NUMBERED = (Kind.ALIAS_RECORD, Kind.TUNED_SETTINGS, Kind.ARRIVAL_REVIEW, Kind.MONITOR_RECORD)
 _PENDING_NOTES = {Kind.ARRIVAL: "landed and not ingested yet", Kind.REASON: "in quarantine"}
 _LOST = "this file was delivered with an arrival that is not ingested yet, and is missing"
 _OTHER = "this file of an arrival that is not ingested yet has other bytes than were delivered"
