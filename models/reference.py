@@ -195,12 +195,12 @@ def parse(body: bytes, where: str = FILE) -> Reference:
     """
     remedy = "publish the version anew: `overnight retrain MODEL --force`"
     try:
-        found = json.loads(body)
+        document = json.loads(body)
     except ValueError as error:
         raise CorruptVersion(
             where, expected="JSON", found=f"none ({error})", remedy=remedy
         ) from None
-    written = found.get("format") if isinstance(found, dict) else None
+    written = document.get("format") if isinstance(document, dict) else None
     if isinstance(written, int) and written != FORMAT:
         raise CorruptVersion(
             where,
@@ -209,7 +209,7 @@ def parse(body: bytes, where: str = FILE) -> Reference:
             remedy="a newer release wrote it: update overnight on this machine",
         )
     try:
-        return Reference.model_validate(found)
+        return Reference.model_validate(document)
     except ValidationError as error:
         raise CorruptVersion(
             where, expected="a reference", found=": ".join(validation_summary(error)), remedy=remedy

@@ -93,7 +93,7 @@ def _is_complete(definition: ModelDefinition, inputs: Mapping[str, Array]) -> bo
 
 def _of_input(spec: TensorSpec, values: Array, *, described: bool) -> Iterator[tuple[str, Array]]:
     if spec.text is not None:
-        yield f"{spec.name}: words", _by_row(values, _words)
+        yield f"{spec.name}: words", _by_row(values, _word_count)
         if spec.text.is_learned and spec.text.tokenizer != "bytes":
             yield f"{spec.name}: unknown words", _by_row(values, lambda text: _unknown(spec, text))
     elif spec.lengths:
@@ -173,7 +173,7 @@ def _by_row(values: Array, measure: Callable[[Any], float]) -> Array:
     return np.array(measured, np.float64)
 
 
-def _words(text: str) -> float:
+def _word_count(text: str) -> float:
     return float(len(str(text)[:_MOST_TEXT].split()))
 
 

@@ -61,7 +61,7 @@ def distances(
     distance, and no p- and e-value.
     """
     live = _features(definition, inputs, outputs)
-    found = []
+    measured = []
     for summary in reference.features:
         feature = live.get((summary.kind, summary.name))
         if feature is None or feature.is_categorical != summary.is_categorical:
@@ -69,8 +69,8 @@ def distances(
         counts = summary.counted(feature.values)
         bound = smallest + summary.usual
         apart = apart_from_reference(counts, summary.all_counts, smallest=bound)
-        found.append(_live(summary.kind, summary, "training", apart, counts, least_rows))
-    return tuple(found)
+        measured.append(_live(summary.kind, summary, "training", apart, counts, least_rows))
+    return tuple(measured)
 
 
 def skews(
@@ -87,7 +87,7 @@ def skews(
     ways that a value takes: a unit, a default, an encoding.
     """
     read = {feature.name: feature for feature in input_features(definition, training)}
-    found = []
+    measured = []
     for feature in input_features(definition, serving):
         other = read.get(feature.name)
         if other is None or other.is_categorical != feature.is_categorical:
@@ -98,8 +98,8 @@ def skews(
         apart = apart_from_sample(counts, expected, smallest=smallest)
         fewer = min(counts.sum(), expected.sum())
         least = least_rows if fewer >= least_rows else int(counts.sum()) + 1
-        found.append(_live("skew", summary, "today", apart, counts, least))
-    return tuple(found)
+        measured.append(_live("skew", summary, "today", apart, counts, least))
+    return tuple(measured)
 
 
 def apart_from_reference(counts: Array, reference: Array, *, smallest: float) -> Apart:

@@ -1,7 +1,7 @@
 """Drift and skew over days, at one declared number of nights per false alarm.
 
 Every feature's e-value of a day is one wager of the detector in `evidence.py`. Inputs, answers,
-confidence and skew each put in a quarter of the stake of a night, their features equal parts of
+confidence and skew each put in a quarter of the stake of each day, their features equal parts of
 that: so a run length holds for all of them together, however the features depend on one another.
 """
 
