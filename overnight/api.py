@@ -60,6 +60,7 @@ from overnight.models.sources.http import Http
 from overnight.models.sources.picture_folders import PictureFolders
 from overnight.models.sources.row_formats import JsonLines, Parquet
 from overnight.models.sources.sql import Sql
+from overnight.models.watching import Feedback, PredictionLog, Watching
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.manifest import Measurement
@@ -83,6 +84,7 @@ __all__ = [
     "Delivery",
     "DeltaTable",
     "Examples",
+    "Feedback",
     "Files",
     "Forecast",
     "Gate",
@@ -103,6 +105,7 @@ __all__ = [
     "Picture",
     "PictureFolders",
     "Places",
+    "PredictionLog",
     "Range",
     "Reading",
     "Regression",
@@ -124,6 +127,7 @@ __all__ = [
     "Tolerance",
     "TrainingSettings",
     "Vocabulary",
+    "Watching",
     "WithinBudget",
     "WordPieces",
     "Words",

@@ -1,0 +1,1 @@
+"""What a model's logged answers show: joined with their labels, measured, and learned from."""
