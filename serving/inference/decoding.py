@@ -46,10 +46,10 @@ def from_rows(
     """
     if not isinstance(rows, list) or not rows:
         raise BadInput(field, expected=_expected(spec), found=kind_of(rows))
-    image = _image_rows(spec, rows)
+    allowance = allowance or Allowance(Limits())
+    image = _image_rows(spec, rows, allowance)
     if image is not None:
         return image
-    allowance = allowance or Allowance(Limits())
     if spec.takes_pictures and any(pictures.is_base64(row) for row in rows):
         return pictures.rows_of(spec, rows, allowance, field=field)
     if spec.lengths:
@@ -95,7 +95,7 @@ def from_flat(
         raise BadInput(field, expected=f"{count} numbers, as `shape` says", found=found)
     if unknown is not None and spec.accepts_text:
         values = _encoded(spec, values, n, field=field, unknown=unknown)
-    if spec.datatype == "UINT8":
+    if spec.datatype == "UINT8" and not _has_flags(values, allowance):
         # `bytes` checks all values in one step; only the slow path can name the wrong element.
         try:
             array = np.frombuffer(bytes(values), np.uint8).reshape(shape)
@@ -167,7 +167,12 @@ def _is_nested(spec: TensorSpec, first: object) -> bool:
     return isinstance(first, list) or (first is None and bool(spec.lengths))
 
 
-def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
+def _has_flags(values: list[Any], allowance: Allowance | None) -> bool:
+    """Whether true or false is among the values, which `bytes` would take for 1 and 0."""
+    return (allowance is None or allowance.has_flags) and bool in set(map(type, values))
+
+
+def _image_rows(spec: TensorSpec, rows: list[Any], allowance: Allowance) -> Array | None:
     """Fast path for images: `bytes` converts and checks a line of numbers in one step.
 
     None unless the rows are certainly valid; the slow path then decides, and names the element.
@@ -178,13 +183,15 @@ def _image_rows(spec: TensorSpec, rows: list[Any]) -> Array | None:
     try:
         if any(len(row) != height for row in rows):
             return None
+        lists = [line for row in rows for line in row]
         # `bytes` of a number would be that many zeros, so only lists may reach it.
-        if any(type(line) is not list for row in rows for line in row):
+        if any(type(line) is not list for line in lists):
             return None
-        lines = [bytes(line) for row in rows for line in row]
+        lines = [bytes(line) for line in lists]
     except (TypeError, ValueError):
         return None
-    if any(len(line) != width for line in lines):
+    has_flags = allowance.has_flags and any(bool in set(map(type, line)) for line in lists)
+    if has_flags or any(len(line) != width for line in lines):
         return None
     array = np.frombuffer(b"".join(lines), np.uint8).reshape(len(rows), height, width)
     return array if _in_range(spec, array) else None
@@ -295,7 +302,8 @@ def _checked(
         limits = np.iinfo(NUMPY_TYPES[spec.datatype])
         # The greatest INT64 is rounded up to a number beyond it where it is compared with floats.
         beyond = numbers >= 2.0 ** int(limits.max).bit_length()
-        wrong = (numbers < limits.min) | beyond | (numbers % 1 != 0)
+        with np.errstate(invalid="ignore"):  # infinity has no remainder: NaN, which is not 0
+            wrong = (numbers < limits.min) | beyond | (numbers % 1 != 0)
         if numbers.dtype.kind == "f" and spec.accepts_missing:
             wrong &= ~np.isnan(numbers)
         if wrong.any():

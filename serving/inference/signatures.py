@@ -84,6 +84,9 @@ def _is_like(sent: SentInput, known: InputSignature) -> bool:
         return False
     if sent.shape is None or sent.shape == known.shape or (is_text and sent.shape in {(), (1,)}):
         return True
+    # Single values may be sent as a column.
+    if sent.shape == (1,) and known.shape == ():
+        return True
     within = sent.shape[:1] <= known.shape[:1]
     return known.varies and within and sent.shape[1:] == known.shape[1:]
 

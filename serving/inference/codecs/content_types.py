@@ -4,6 +4,7 @@ A codec parses the body once, before a version is chosen, and returns a function
 request on the version and encodes the response.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,9 +20,17 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 
 JSON = "application/json"
-# curl -d labels its body as a form, and clients that send no type mean JSON as well.
+# curl -d labels its body as a form, `fetch` labels a text as plain, and clients that send no type
+# mean JSON as well.
 _READ_AS_JSON = frozenset(
-    {"", JSON, "text/json", "application/x-www-form-urlencoded", "application/octet-stream"}
+    {
+        "",
+        JSON,
+        "text/json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+    }
 )
 _BINARY_LENGTH = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 # 32 more than the largest window makes zlib detect the header of gzip or zlib by itself.
@@ -43,32 +52,50 @@ class UnknownEncoding(BadInput):
 
 
 def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Inference:
-    """TensorFlow Serving's REST interface."""
-    request = json_object(body)
-    return lambda loaded: (
-        orjson.dumps(v1.predict(request, loaded, limits), option=orjson.OPT_SERIALIZE_NUMPY),
-        None,
-    )
+    """TensorFlow Serving's REST interface, which has NaN and Infinity in its JSON."""
+    request, has_flags = json_object(body, may_be_infinite=True), _has_flags(body)
+
+    def run(loaded: ModelVersion) -> Encoded:
+        response = v1.predict(request, loaded, limits, has_flags=has_flags)
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
+
+    return run
 
 
 def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
-    """JSON, followed by raw tensors when a header gives the length of the JSON."""
-    length = environ.get(_BINARY_LENGTH)
+    """JSON, followed by raw tensors when a header gives the length of the JSON.
+
+    A length of 0 means one raw tensor and no JSON.
+    """
+    length, text = environ.get(_BINARY_LENGTH), body
     if length is None:
         request = json_object(body)
     else:
         text, raw = v2_binary.split(body, length)
+        if not text:
+            return lambda loaded: _run_alone(body, loaded, limits)
         request = json_object(text)
         v2_binary.attach(request, raw)
+    has_flags = _has_flags(text)
 
     def run(loaded: ModelVersion) -> Encoded:
-        response = v2_json.infer(request, loaded, limits)
+        response = v2_json.infer(request, loaded, limits, has_flags=has_flags)
         # Only these two fields can request raw tensors.
         if "parameters" in request or "outputs" in request:
             return v2_binary.encode(request, response)
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
 
     return run
+
+
+def _run_alone(body: bytes, loaded: ModelVersion, limits: Limits) -> Encoded:
+    request = v2_binary.alone(body, loaded.predictor.inputs)
+    return v2_binary.encode(request, v2_json.infer(request, loaded, limits))
+
+
+def _has_flags(text: bytes) -> bool:
+    """Whether true or false may be in a JSON text, by a search in its bytes alone."""
+    return b"true" in text or b"false" in text
 
 
 def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:
@@ -174,8 +201,10 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
             raise EOFError("an end before its end")
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes, *, may_be_infinite: bool = False) -> dict[str, Any]:
     """Parse a body that must be one JSON object.
+
+    With `may_be_infinite`, NaN and Infinity are read as floats; JSON itself (RFC 8259) has neither.
 
     Raises:
         BadInput: it is not; names the position of the first error.
@@ -183,8 +212,25 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        hint = " (JSON has no NaN or Infinity)" if b"NaN" in body or b"Infinity" in body else ""
-        raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
+        is_extended = b"NaN" in body or b"Infinity" in body
+        value = _extended(body) if is_extended and may_be_infinite else None
+        if value is None:
+            hint = " (JSON has no NaN or Infinity)" if is_extended and not may_be_infinite else ""
+            raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
     if not isinstance(value, dict):
         raise BadInput("the body", expected="a JSON object", found=f"a {type(value).__name__}")
+    return value
+
+
+def _extended(body: bytes) -> Any:
+    """The value of a JSON text with NaN or Infinity in it; None where it is none.
+
+    Written once more, so that nothing else comes in that the usual parser refuses: lone surrogates,
+    integers beyond 64 bits.
+    """
+    try:
+        value = json.loads(body)
+        orjson.dumps(value)
+    except (ValueError, TypeError, RecursionError):
+        return None
     return value

@@ -21,8 +21,12 @@ from overnight.store.schema import TensorSpec
 SIGNATURE = "serving_default"
 
 
-def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
+def predict(
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+) -> dict[str, Any]:
     """Decode a request, run it and build the response: the first output alone, as bare lists.
+
+    `has_flags`: whether true or false may be among the values of the request.
 
     Raises:
         UnfitInputs: its inputs are others than those of the version, by name or shape.
@@ -35,7 +39,7 @@ def predict(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> di
     if by_row == ("inputs" in request):
         found = "both" if by_row else f"the fields {names_in(request)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
-    unknown, allowance = OutOfVocabulary(), Allowance(limits)
+    unknown, allowance = OutOfVocabulary(), Allowance(limits, has_flags=has_flags)
     inputs = _inputs(request, loaded, allowance, unknown, by_row=by_row)
     name = loaded.predictor.outputs[0].name
     rows = loaded.predict(inputs, [name])[name]

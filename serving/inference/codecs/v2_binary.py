@@ -4,12 +4,16 @@
 inputs that have `parameters.binary_data_size`, little-endian and row-major.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.error_text import kind_of
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 HEADER = "Inference-Header-Content-Length"
 # Longer numbers are no length, and `int` refuses to parse the longest.
@@ -65,11 +69,46 @@ def encode(request: dict[str, Any], response: dict[str, Any]) -> Encoded:
     parts = []
     for output in response["outputs"]:
         if is_raw.get(output["name"], all_raw):
-            part = output.pop("data").tobytes()
+            part = _raw(output.pop("data"))
             output["parameters"] = {"binary_data_size": len(part)}
             parts.append(part)
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     return (text + b"".join(parts), len(text)) if parts else (text, None)
+
+
+def _raw(values: Any) -> bytes:
+    """The bytes of an array, or of texts, each after its length in four bytes."""
+    if isinstance(values, list):
+        texts = [text.encode() for text in values]
+        return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    raw: bytes = values.tobytes()
+    return raw
+
+
+def alone(body: bytes, specs: Sequence[TensorSpec]) -> dict[str, Any]:
+    """The request that a body without JSON stands for: one row of the only input, raw.
+
+    That is what a header of 0 means: the shape follows from the declaration, where one axis varies
+    also from the number of bytes; a text is the body itself, without a length before it. Outputs
+    are raw as well.
+
+    Raises:
+        BadInput: the model needs more than one input; says which.
+    """
+    needed = [spec for spec in specs if spec.default is None] or list(specs[:1])
+    if len(needed) != 1:
+        expected = f"JSON first, because the inputs are {[spec.name for spec in specs]}"
+        raise BadInput(HEADER, expected=expected, found="0")
+    (spec,) = needed
+    raw = memoryview(body)
+    shape = [1, *spec.shape]
+    if spec.text is not None:
+        raw = memoryview(len(body).to_bytes(4, "little") + body)
+    elif spec.lengths:
+        width = np.dtype(NUMPY_TYPES[spec.datatype]).itemsize * math.prod(spec.shape[1:])
+        shape[1] = len(body) // width
+    tensor = {"name": spec.name, "datatype": spec.datatype, "shape": shape, "data": raw}
+    return {"inputs": [tensor], "parameters": {"binary_data_output": True}}
 
 
 def _parameters(holder: object) -> dict[str, Any]:

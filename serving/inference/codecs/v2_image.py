@@ -20,9 +20,9 @@ _FIELD = "the image"
 def infer(
     body: bytes, loaded: ModelVersion, limits: Limits, *, kind: str, raw: bool
 ) -> tuple[bytes, int | None]:
-    """Run one picture; a v2 response with the first output, whose tensor is raw when `raw`.
+    """Run one picture; a v2 response with all outputs, whose tensors are raw when `raw`.
 
-    Returns the bytes, and the length of their JSON when a raw tensor follows it.
+    Returns the bytes, and the length of their JSON when raw tensors follow it.
 
     Raises:
         WrongContentType: the model needs more than one picture; names `kind` as what was sent.
@@ -32,7 +32,7 @@ def infer(
     inputs = loaded.predictor.inputs
     spec = picture_input(inputs, kind=kind)
     rows: dict[str, Array] = {spec.name: read(body, spec, limits)}
-    response = v2_json.respond(rows, [loaded.predictor.outputs[0]], loaded)
+    response = v2_json.respond(rows, loaded.predictor.outputs, loaded)
     return v2_binary.encode({"parameters": {"binary_data_output": True}} if raw else {}, response)
 
 

@@ -2,10 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overnight.serving.errors import BadInput, LimitExceeded, UnfitInputs
+from overnight.serving.inference.codecs.v2_outputs import classified, requested_outputs
 from overnight.serving.inference.decoding import check_rows, from_flat, from_raw, from_texts
 from overnight.serving.inference.error_text import kind_of
 from overnight.serving.inference.limits import Allowance, Limits
@@ -20,23 +21,32 @@ OUT_OF_VOCABULARY = "out_of_vocabulary"
 OUT_OF_VOCABULARY_COUNT = "out_of_vocabulary_count"
 
 
-def infer(request: dict[str, Any], loaded: ModelVersion, limits: Limits) -> dict[str, Any]:
-    """Decode a request, run it and build the response, whose `data` are arrays.
+def infer(
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+) -> dict[str, Any]:
+    """Decode a request, run it and build the response, whose `data` are arrays, or texts.
+
+    `has_flags`: whether true or false may be among the values of the request.
 
     Raises:
         UnfitInputs: its tensors are others than those of the version, by name, type or shape.
         BadInput: naming the field, its expected and its actual value.
     """
-    unknown = OutOfVocabulary()
-    inputs = _inputs(request, loaded, Allowance(limits), unknown)
-    body = respond(inputs, _outputs(request, loaded), loaded)
+    unknown, sent_id = OutOfVocabulary(), request.get("id")
+    if sent_id is not None and not isinstance(sent_id, str):
+        raise BadInput("id", expected="a text", found=kind_of(sent_id))
+    inputs = _inputs(request, loaded, Allowance(limits, has_flags=has_flags), unknown)
+    specs, classes = requested_outputs(request, loaded)
+    body = respond(inputs, specs, loaded)
+    if classes:
+        body["outputs"] = [_with_classes(output, classes, loaded) for output in body["outputs"]]
     if unknown:
         # The protocol allows only strings, numbers and booleans as parameters, and typed clients
         # rely on it, so the list is JSON within a string.
         listed = json.dumps(unknown.entries, ensure_ascii=False)
         body["parameters"] = {OUT_OF_VOCABULARY: listed, OUT_OF_VOCABULARY_COUNT: len(unknown)}
-    if isinstance(request.get("id"), str):
-        body["id"] = request["id"]
+    if sent_id is not None:
+        body["id"] = sent_id
     return body
 
 
@@ -60,6 +70,17 @@ def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:
         "datatype": spec.datatype,
         "data": rows.reshape(-1),
     }
+
+
+def _with_classes(
+    output: dict[str, Any], classes: Mapping[str, int], loaded: ModelVersion
+) -> dict[str, Any]:
+    """The output, as its likeliest classes where they are asked for."""
+    name = output["name"]
+    if name not in classes:
+        return output
+    rows = output["data"].reshape(output["shape"])
+    return output | classified(rows, classes[name], loaded.manifest.tensors.classes(name))
 
 
 def _inputs(
@@ -140,11 +161,13 @@ def _decoded(
         expected = f"{spec.datatype} or {TEXTS}" if also_text else spec.datatype
         raise BadInput(f"{field}.datatype", expected=expected, found=kind_of(datatype))
     of_row = _row_shape(spec, shape, is_text=is_text)
-    if of_row is None or type(shape[0]) is not int or shape[0] < 1:
+    if of_row is None or any(type(side) is not int for side in shape) or shape[0] < 1:
         expected = f"{spec.v2_shape} with at least one row"
         raise BadInput(f"{field}.shape", expected=expected, found=_shape_text(shape))
     check_rows(shape[0], allowance.limits, field=f"{field}.shape")
     values, named = tensor.get("data"), f"{field}.data"
+    if of_row == [1] and not spec.shape:
+        values, of_row = _without_axis(values), spec.shape
     if is_text and not spec.lengths:
         return from_texts(spec, values, shape[0], field=named, unknown=unknown, allowance=allowance)
     if is_text and isinstance(values, memoryview):
@@ -166,19 +189,29 @@ def _row_shape(spec: TensorSpec, shape: Any, *, is_text: bool) -> Sequence[int] 
     """The shape of a row as it was sent; None where it may not be so.
 
     It is that of the tensor. But of pictures as texts each row is one, and rows of varying length
-    may be shorter; lists of several lengths have -1 there.
+    may be shorter; lists of several lengths have -1 there. Single values may be a column, [n, 1],
+    which is all that MLServer's codecs of arrays and tables make.
     """
     if not isinstance(shape, list) or not shape:
         return None
     of_row = shape[1:]
     if of_row == list(spec.shape):
         return spec.shape
+    if of_row == [1] and not spec.shape:
+        return of_row
     if is_text and spec.takes_pictures and of_row in ([], [1]):
         return of_row
     if spec.lengths and len(of_row) == len(spec.shape) and of_row[1:] == list(spec.shape[1:]):
         fits_length = type(of_row[0]) is int and -1 <= of_row[0] <= spec.shape[0]
         return of_row if fits_length else None
     return None
+
+
+def _without_axis(values: Any) -> Any:
+    """Values of a column as those of single values: `[[1], [2]]` as `[1, 2]`."""
+    if not isinstance(values, list) or not values or not isinstance(values[0], list):
+        return values
+    return [row[0] if isinstance(row, list) and len(row) == 1 else row for row in values]
 
 
 def _difference(sent: list[Any], specs: Sequence[TensorSpec]) -> str:
@@ -196,29 +229,3 @@ def _shape_text(shape: object) -> str:
     if isinstance(shape, list) and len(shape) <= 8 and all(type(side) is int for side in shape):
         return str(shape)
     return kind_of(shape)
-
-
-def _outputs(request: dict[str, Any], loaded: ModelVersion) -> list[TensorSpec]:
-    """The requested outputs; by default the first of the model.
-
-    Raises:
-        BadInput: not the name of an output, or more names than there are outputs.
-    """
-    outputs = request.get("outputs")
-    if not outputs:
-        return [loaded.predictor.outputs[0]]
-    specs = {spec.name: spec for spec in loaded.predictor.outputs}
-    if not isinstance(outputs, list):
-        raise BadInput("outputs", expected=f"a list of {sorted(specs)}", found="something else")
-    # A name repeated a thousand times would make a response far larger than its request.
-    if len(outputs) > len(specs):
-        expected = f"at most {len(specs)} of {sorted(specs)}"
-        raise BadInput("outputs", expected=expected, found=f"{len(outputs)}")
-    requested = []
-    for place, output in enumerate(outputs):
-        name = output.get("name") if isinstance(output, dict) else output
-        if not isinstance(name, str) or name not in specs:
-            field = f"outputs[{place}].name"
-            raise BadInput(field, expected=f"one of {sorted(specs)}", found=kind_of(name))
-        requested.append(specs[name])
-    return requested

@@ -54,7 +54,7 @@ export class TensorForm {
 
   writeBody() {
     const inputs = this.model.inputs.map(rowTensor).filter(Boolean);
-    // By default a server answers with the first output alone.
+    // Named, so that a copy of the request shows how to leave some out.
     const outputs = this.model.outputs.length > 1 ? { outputs: this.model.outputs.map(({ name }) => ({ name })) } : {};
     byId("request-body").value = JSON.stringify({ inputs, ...outputs }, null, 1);
   }

@@ -94,4 +94,4 @@ def test_outputs_requested_more_than_once_are_refused(client):
     response = client.post(clients.INFER, json=payload)
 
     assert response.status_code == 400
-    assert "at most 2 of" in response.json["error"]
+    assert "outputs[1].name: expected each output once" in response.json["error"]

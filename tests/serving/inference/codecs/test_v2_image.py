@@ -76,7 +76,9 @@ def test_accept_octet_stream_returns_raw_tensors(client, path):
 
     end = int(response.headers["Inference-Header-Content-Length"])
     assert response.content_type == "application/octet-stream"
-    assert np.allclose(np.frombuffer(response.data[end:], "<f4"), EXPECTED[0], atol=1e-6)
+    raw = response.data[end:]
+    assert np.allclose(np.frombuffer(raw[: EXPECTED[0].nbytes], "<f4"), EXPECTED[0], atol=1e-6)
+    assert raw[EXPECTED[0].nbytes :] == (IMAGES[0] // 2).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,9 @@ def _numbers(answer: bytes, headers: dict[str, str]) -> np.ndarray:
     length = headers.get("Inference-Header-Content-Length")
     if length is not None:
         assert headers["Content-Type"] == "application/octet-stream"
-        return np.frombuffer(answer[int(length) :], "<f4")
+        # The first output; all of them are in the answer.
+        size = orjson.loads(answer[: int(length)])["outputs"][0]["parameters"]["binary_data_size"]
+        return np.frombuffer(answer[int(length) :][:size], "<f4")
     actual = orjson.loads(answer)
     return np.ravel(
         actual["predictions"] if "predictions" in actual else actual["outputs"][0]["data"]
@@ -239,7 +241,7 @@ def test_every_valid_request_is_handled_without_flask(environ):
     [
         (_environ(b"{", "application/json"), BadInput),
         (_environ(b"[]", "application/json"), BadInput),
-        (_environ(_json(), "text/plain"), WrongContentType),
+        (_environ(_json(), "text/csv"), WrongContentType),
         (_environ(_json(), "application/json", HTTP_CONTENT_ENCODING="gzip"), BadInput),
         (_environ(_json(), "application/json", HTTP_CONTENT_ENCODING="br"), UnknownEncoding),
         (_environ(_json(), "application/json", path="/v2/models/nothing/infer"), NotServed),
