@@ -24,6 +24,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_core import ErrorDetails
@@ -35,7 +36,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from overnight.infra import identities, network
+from overnight.infra import identities, network, notification_formats
 from overnight.infra import project as project_files
 from overnight.infra.cores import cores
 from overnight.infra.formats import (
@@ -49,6 +50,16 @@ from overnight.infra.formats import (
     UserAndPassword,
     masked,
     reachable_host,
+)
+from overnight.infra.notification_formats import (
+    Blocks,
+    Kinds,
+    MailAddress,
+    MailAddresses,
+    MailHost,
+    TimeOfDay,
+    TimeZone,
+    WebhookAddress,
 )
 from overnight.infra.project import ProjectFiles
 from overnight.infra.source_settings import SourceSettings
@@ -196,6 +207,27 @@ class Settings(BaseSettings):
     # Names of those who may override gates; by default nobody may.
     overriders: Names = ()
 
+    # Notifications; nobody is notified while no channel is set. The address of a webhook is often
+    # a secret by itself. Each setting that needs another one comes after it.
+    notify_webhook_url: WebhookAddress = SecretStr("")
+    notify_webhook_secret: SecretStr = Field(default=SecretStr(""), validate_default=True)
+    notify_mail_to: MailAddresses = ()
+    notify_mail_from: MailAddress = Field(default="", validate_default=True)
+    notify_smtp_host: MailHost = Field(default="", validate_default=True)
+    notify_smtp_port: Port = 587
+    notify_smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    notify_smtp_user: str = ""
+    notify_smtp_password: SecretStr = Field(default=SecretStr(""), validate_default=True)
+    # Prefect's own blocks, by type and name, such as slack-webhook/team.
+    notify_blocks: Blocks = ()
+    notify_kinds: Kinds = notification_formats.DEFAULT_KINDS
+    # For each step of a try, and how long a run may be due before it is late.
+    notify_seconds: float = Field(default=10, gt=0, le=60)
+    notify_late_seconds: float = Field(default=900, ge=60)
+    # When the summary of all models is made, every day; empty for none.
+    summary_at: TimeOfDay = "07:00"
+    summary_time_zone: TimeZone = "UTC"
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -210,7 +242,15 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file, dotenv_settings, file_secret_settings
 
     @field_validator(
-        "models", "serving_models", "cors_origins", "trusted_proxies", "overriders", mode="before"
+        "models",
+        "serving_models",
+        "cors_origins",
+        "trusted_proxies",
+        "overriders",
+        "notify_mail_to",
+        "notify_blocks",
+        "notify_kinds",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -223,12 +263,34 @@ class Settings(BaseSettings):
         capitals = value.upper() if isinstance(value, str) else value
         return capitals if capitals in get_args(Level) else value
 
+    @field_validator("notify_webhook_secret")
+    @classmethod
+    def _signs(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return notification_formats.check_webhook_secret(value, info.data)
+
+    @field_validator("notify_mail_from", "notify_smtp_host")
+    @classmethod
+    def _for_mail(cls, value: str, info: ValidationInfo) -> str:
+        return notification_formats.check_needed_for_mail(value, info.data)
+
+    @field_validator("notify_smtp_password")
+    @classmethod
+    def _mail_password(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        return notification_formats.check_mail_password(value, info.data)
+
     def digest(self, *prefixes: str) -> str:
         """A digest of the settings whose names begin with one of the prefixes."""
         names = sorted(type(self).model_fields.keys() - _OF_THE_COMMAND)
         chosen = [name for name in names if name.startswith(prefixes)]
         values = {name: getattr(self, name) for name in chosen}
         return hashlib.sha256(json.dumps(values, default=_plain).encode()).hexdigest()
+
+    @property
+    def notifies(self) -> bool:
+        """Whether there is a channel by which people are notified."""
+        return bool(
+            self.notify_webhook_url.get_secret_value() or self.notify_mail_to or self.notify_blocks
+        )
 
     @property
     def folder(self) -> Path:

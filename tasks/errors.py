@@ -4,6 +4,7 @@ overnight.store.errors.OvernightError
 ├── StepFailed              a child process of a step died or ran out of time
 ├── NotReproducible         the data of a version is gone: restore it
 ├── HoldoutNotRenewed       the rows cannot judge, or need not: see its reason
+├── NotDelivered            a message reached nobody by this channel: see its settings
 └── Unlearnable             a snapshot has nothing to learn an input from: see its arrival
 """
 
@@ -33,3 +34,14 @@ class HoldoutNotRenewed(OvernightError):
 
     def __init__(self, model: str, why: str) -> None:
         super().__init__(f"the holdout of {model} was not renewed: {why}")
+
+
+class NotDelivered(OvernightError):
+    """A channel did not take a message; unless `is_final`, another try may succeed.
+
+    The receiver may name the seconds to wait for that.
+    """
+
+    def __init__(self, why: str, *, is_final: bool, retry_after_seconds: float = 0) -> None:
+        self.is_final, self.retry_after_seconds = is_final, retry_after_seconds
+        super().__init__(why)
