@@ -29,7 +29,7 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ChannelResult:
     """What came of one channel; `problem` is empty where the message was accepted."""
 
     channel: str
@@ -39,20 +39,20 @@ class Delivery:
         return f"{self.channel}: {self.problem or 'delivered'}"
 
 
-def deliver(message: Message, channels: Iterable[Channel]) -> tuple[Delivery, ...]:
+def deliver(message: Message, channels: Iterable[Channel]) -> tuple[ChannelResult, ...]:
     """Send a message by each channel, and report what came of each; raises nothing."""
     return tuple(_sent(message, channel) for channel in channels)
 
 
-def _sent(message: Message, channel: Channel) -> Delivery:
+def _sent(message: Message, channel: Channel) -> ChannelResult:
     try:
         channel.send(message)
     except NotDelivered as error:
-        return Delivery(channel.name, str(error))
+        return ChannelResult(channel.name, str(error))
     # A channel of Prefect's runs code of others; the next channel must have its turn.
     except Exception as error:  # noqa: BLE001
-        return Delivery(channel.name, f"{type(error).__name__}: {printable(str(error))[:300]}")
-    return Delivery(channel.name)
+        return ChannelResult(channel.name, f"{type(error).__name__}: {printable(str(error))[:300]}")
+    return ChannelResult(channel.name)
 
 
 def with_retries(

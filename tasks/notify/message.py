@@ -87,7 +87,7 @@ def text(message: Message) -> str:
         parts.append(textwrap.fill(_reason(message), _WIDTH, break_long_words=False))
     if message.figures:
         width = max(len(name) for name, _ in message.figures)
-        lines = (f"{name:<{width}}  {one_line(value)}" for name, value in message.figures)
+        lines = (f"{one_line(name):<{width}}  {one_line(value)}" for name, value in message.figures)
         parts.append("\n".join(lines))
     if message.to_do:
         parts.append(textwrap.fill(one_line(message.to_do), _WIDTH))
