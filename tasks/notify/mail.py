@@ -21,7 +21,7 @@ Security = Literal["starttls", "tls", "none"]
 class Mail:
     """Receivers, and the server that takes mail for them.
 
-    `security`: `starttls` demands encryption before anything else is said, `tls` encrypts from the
+    `security`: `starttls` demands encryption before anything else is sent, `tls` encrypts from the
     first byte, `none` sends in the clear. Certificates are verified as everywhere in Python
     (`SSL_CERT_FILE`).
     """
@@ -110,8 +110,8 @@ def compose(message: Message, *, sender: str, receivers: Sequence[str]) -> Email
 
 
 def _answer(error: smtplib.SMTPResponseException) -> str:
-    said = error.smtp_error
-    shown = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    answer = error.smtp_error
+    shown = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
     return f"{error.smtp_code} {printable(shown)[:200]}"
 
 
