@@ -16,6 +16,7 @@ OvernightError
 │   ├── UntrustedStore      no trusted authority signed its certificate: name its authority
 │   ├── CorruptTable        a Delta table whose files are damaged or lost: restore them
 │   ├── IncompatibleColumns a column cannot hold what came: deliver it under another name
+│   ├── Unrecorded          rows of the prediction log lack what is asked for: take others
 │   └── UnsafeStore         does not honour create-only writes: choose another store
 ├── NothingPublished        no version yet, or none that serves: train one
 ├── UnknownVersion          no manifest: the version does not exist (yet)
@@ -172,6 +173,10 @@ class IncompatibleColumns(StoreError):
             "deliver it as it was, or under another name that the model declares with a default "
             "for the older rows (`row_defaults`)"
         )
+
+
+class Unrecorded(StoreError):
+    """Rows of the prediction log have no values, or values of another shape, of a tensor."""
 
 
 class UnsafeStore(StoreError):

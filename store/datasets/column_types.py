@@ -119,6 +119,9 @@ def _wider(table: pa.DataType, arrival: pa.DataType) -> pa.DataType | None:
     """
     if table == arrival:
         return table
+    if pa.types.is_list(table) and pa.types.is_list(arrival):
+        inner = _wider(table.value_type, arrival.value_type)
+        return None if inner is None else pa.list_(inner)
     if not all(map(_is_number, (table, arrival))):
         return None
     if pa.types.is_floating(table) == pa.types.is_floating(arrival):

@@ -21,12 +21,13 @@ from deltalake import (
 )
 from deltalake.transaction import AddAction
 
-from overnight.store.datasets.column_types import Fit, fit, storable
+from overnight.store.datasets.column_types import Fit, fit
 from overnight.store.datasets.parquet_writer import write_files
 from overnight.store.datasets.rewrite import scanned, widen
 from overnight.store.datasets.storage_options import storage_options
-from overnight.store.datasets.table_errors import LostRaceError, NoTableError, translated_errors
-from overnight.store.errors import AlreadyExists, NotFound, StoreUnavailable
+from overnight.store.datasets.table_address import TableAddress
+from overnight.store.datasets.table_errors import LostRaceError
+from overnight.store.errors import AlreadyExists, StoreUnavailable
 from overnight.store.objects import keys
 from overnight.store.objects.proxies import Proxy
 from overnight.store.objects.s3 import S3Address
@@ -54,9 +55,9 @@ class Dataset:
         *,
         proxy: Proxy | None = None,
     ) -> None:
-        self.uri, self._proxy = uri, proxy
-        self._options = storage_options
-        self._where = (storage_options or {}).get("AWS_ENDPOINT_URL", uri)
+        self.uri = uri
+        self._address = TableAddress(uri, storage_options, proxy)
+        self._options, self._where = storage_options, self._address.where
 
     @classmethod
     def on_s3(cls, address: S3Address, model: str, table: str) -> Self:
@@ -304,34 +305,13 @@ class Dataset:
         return {path.rpartition("/")[2] for path in paths}
 
     def _open_existing(self, version: int | None = None) -> DeltaTable:
-        table = self._open(version)
-        if table is None:
-            raise NotFound(self.uri)
-        return table
+        return self._address.open_existing(version)
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
-        try:
-            with self._translated_errors():
-                return DeltaTable(self.uri, version=version, storage_options=self._options)
-        except NoTableError:
-            return None
+        return self._address.open(version)
 
     def _create(self, schema: pa.Schema) -> DeltaTable:
-        """Create the empty table, or open the one that another writer has just created."""
-        try:
-            with self._translated_errors():
-                return DeltaTable.create(
-                    self.uri,
-                    storable(schema),
-                    mode="error",
-                    configuration=_KEEP_ALL_LOGS,
-                    storage_options=self._options,
-                )
-        except LostRaceError:
-            table = self._open()
-            if table is None:
-                raise
-            return table
+        return self._address.create(schema, _KEEP_ALL_LOGS)
 
     def _commit(
         self, table: DeltaTable, fitted: Fit, commit: _Commit, details: dict[str, str]
@@ -377,4 +357,4 @@ class Dataset:
             return table.history()
 
     def _translated_errors(self) -> AbstractContextManager[None]:
-        return translated_errors(self.uri, where=self._where, proxy=self._proxy)
+        return self._address.translated_errors()

@@ -1,0 +1,190 @@
+"""The columns of the tables of predictions and labels, and how records become rows of them.
+
+Delta has no unsigned types, so bytes (UINT8) are stored as whole numbers of 16 bits. A tensor of
+which a row has one value is a column of that type, any other a column of lists, flat in C order.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import chain
+from typing import Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from overnight.store.predictions.records import AnsweredRequest, Array, SentLabel
+
+Side = Literal["input", "output"]
+DAY = "day"
+_TIME = pa.timestamp("us", "UTC")
+PREDICTIONS = pa.schema(
+    [
+        ("request", pa.string()),
+        ("row", pa.int32()),
+        ("caller", pa.string()),
+        ("at", _TIME),
+        ("version", pa.string()),
+        ("route", pa.string()),
+        ("client", pa.string()),
+        ("share", pa.float64()),
+        ("latency_us", pa.int32()),
+        ("digest", pa.string()),
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("request", pa.string()),
+        ("row", pa.int32()),
+        ("caller", pa.string()),
+        ("at", _TIME),
+        ("truth", pa.string()),
+        ("client", pa.string()),
+        ("origin", pa.string()),
+        ("authenticated", pa.bool_()),
+    ]
+)
+_STORED = {
+    "bool": pa.bool_(),
+    "uint8": pa.int16(),
+    "int8": pa.int8(),
+    "int16": pa.int16(),
+    "uint16": pa.int32(),
+    "int32": pa.int32(),
+    "uint32": pa.int64(),
+    "int64": pa.int64(),
+    "float16": pa.float32(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "object": pa.string(),
+}
+_LONGEST_US = 2**31 - 1
+_LAST_ROW = 2**31 - 1
+_MICROSECONDS = 1_000_000
+# 9999-12-31; a later time has no day.
+_LAST_SECOND = 253_402_214_400
+
+
+def day_of(at_us: int) -> date:
+    """The day (UTC) of a moment in microseconds since 1970."""
+    return datetime.fromtimestamp(at_us // _MICROSECONDS, UTC).date()
+
+
+def problem(record: AnsweredRequest | SentLabel) -> str:
+    """Why a record cannot be rows of a table; empty where it can.
+
+    A process that can write segments decides what is in them, so nothing of a record is assumed.
+    """
+    if not 0 <= record.at_us < _LAST_SECOND * _MICROSECONDS:
+        return f"its time is {record.at_us} µs since 1970"
+    if isinstance(record, SentLabel):
+        return "" if 0 <= record.row <= _LAST_ROW else f"it is of row {record.row}"
+    if not 1 <= record.n <= _LAST_ROW:
+        return f"it has {record.n} rows"
+    for name, values in chain(record.inputs.items(), record.outputs.items()):
+        if values.dtype.name not in _STORED:
+            return f"{name} has values of {values.dtype.name}"
+        if values.shape[:1] != (record.n,):
+            return f"{name} has the shape {list(values.shape)}, and it has {record.n} rows"
+    return ""
+
+
+def answer_rows(
+    records: Sequence[AnsweredRequest],
+) -> Iterator[tuple[date, pa.RecordBatch]]:
+    """The rows of sound records, in batches of one day and of the same tensors each.
+
+    The batches have the columns `PREDICTIONS`, and one for each recorded input and output.
+    """
+    alike: dict[tuple[object, ...], list[AnsweredRequest]] = defaultdict(list)
+    for record in records:
+        alike[day_of(record.at_us), _form(record.inputs), _form(record.outputs)].append(record)
+    for group in alike.values():
+        yield day_of(group[0].at_us), _answers(group)
+
+
+def label_rows(records: Sequence[SentLabel]) -> Iterator[tuple[date, pa.RecordBatch]]:
+    """The rows of sound labels, a batch a day, with the columns `LABELS`."""
+    days: dict[date, list[SentLabel]] = defaultdict(list)
+    for record in records:
+        days[day_of(record.at_us)].append(record)
+    for day, group in days.items():
+        columns = [
+            _texts([each.request for each in group]),
+            pa.array([each.row for each in group], pa.int32()),
+            _texts([each.caller for each in group]),
+            pa.array([each.at_us for each in group], _TIME),
+            _texts([_json(each.truth) for each in group]),
+            _texts([each.client for each in group]),
+            _texts([each.origin for each in group]),
+            pa.array([each.authenticated for each in group], pa.bool_()),
+        ]
+        yield day, pa.RecordBatch.from_arrays(columns, schema=LABELS)
+
+
+def _answers(group: Sequence[AnsweredRequest]) -> pa.RecordBatch:
+    """The rows of records that have the same tensors."""
+    counts = [each.n for each in group]
+    of_record = pa.array(np.repeat(np.arange(len(group)), counts))
+    per_record = {
+        "request": _texts([each.request for each in group]),
+        "caller": _texts([each.caller for each in group]),
+        "at": pa.array([each.at_us for each in group], _TIME),
+        "version": _texts([each.version for each in group]),
+        "route": _texts([each.route for each in group]),
+        "client": _texts([each.client for each in group]),
+        "share": pa.array([each.share for each in group], pa.float64()),
+        "latency_us": pa.array(
+            [min(max(each.latency_us, 0), _LONGEST_US) for each in group], pa.int32()
+        ),
+        "digest": _texts([each.digest for each in group]),
+    }
+    columns = {name: values.take(of_record) for name, values in per_record.items()}
+    columns["row"] = pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts]))
+    ordered = {name: columns[name] for name in PREDICTIONS.names}
+    for name in group[0].inputs:
+        ordered[f"input.{name}"] = _column([each.inputs[name] for each in group])
+    for name in group[0].outputs:
+        ordered[f"output.{name}"] = _column([each.outputs[name] for each in group])
+    return pa.RecordBatch.from_pydict(ordered)
+
+
+def _form(tensors: Mapping[str, Array]) -> tuple[object, ...]:
+    return tuple((name, each.dtype.name, each.shape[1:]) for name, each in tensors.items())
+
+
+def _column(arrays: Sequence[Array]) -> pa.Array:
+    """One column of tensors [n, …] of the same form."""
+    rows = sum(len(each) for each in arrays)
+    each_row = int(np.prod(arrays[0].shape[1:], dtype=np.int64))
+    flat = np.concatenate([each.reshape(-1) for each in arrays])
+    if flat.dtype == object:
+        values = _texts(flat.tolist())
+    else:
+        stored = _STORED[flat.dtype.name]
+        values = pa.array(flat.astype(stored.to_pandas_dtype(), copy=False), stored)
+    if arrays[0].ndim == 1:
+        return values
+    offsets = np.arange(rows + 1, dtype=np.int64) * each_row
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+
+
+def _texts(values: Sequence[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except (UnicodeEncodeError, pa.ArrowException, TypeError):
+        # Half of a surrogate pair, which JSON can express and UTF-8 cannot; or no text at all.
+        clean = [None if each is None else _clean(each) for each in values]
+        return pa.array(clean, pa.string())
+
+
+def _clean(value: object) -> str:
+    return str(value).encode(errors="replace").decode()
+
+
+def _json(truth: Mapping[str, object]) -> str:
+    try:
+        return orjson.dumps(dict(truth), option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        return orjson.dumps({str(name): _clean(each) for name, each in truth.items()}).decode()

@@ -1,0 +1,134 @@
+"""The tables `predictions/<model>` and `labels/<model>`: what was answered, and what was true.
+
+Both are Delta tables that any engine reads, partitioned by `day`. Their columns are in
+`predictions.columns`; those of tensors grow with the model's schema (`predictions.tensor_columns`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from overnight.store.datasets.table_address import TableAddress
+from overnight.store.objects import keys
+from overnight.store.objects.s3 import S3Address
+from overnight.store.predictions.arrays import arrays_of, recorded
+from overnight.store.predictions.clients import names_of
+from overnight.store.predictions.columns import LABELS, PREDICTIONS, answer_rows, label_rows
+from overnight.store.predictions.committed_segments import SegmentId
+from overnight.store.predictions.day_table import Batches, DayTable
+from overnight.store.predictions.records import AnsweredRequest, SentLabel
+
+__all__ = ["LabelTable", "PredictionTable", "SegmentId", "arrays_of", "recorded"]
+
+
+class PredictionTable(DayTable):
+    """What a model was asked and answered: a row for each row of a recorded request.
+
+    `day` is that of the answer (UTC). A shadow's answers are rows of their own, of the same request
+    and with the route `shadow`.
+    """
+
+    first_columns: ClassVar[pa.Schema] = PREDICTIONS
+
+    @classmethod
+    def on_s3(cls, address: S3Address, model: str) -> Self:
+        """A model's table in the bucket."""
+        return cls(TableAddress.on_s3(address, keys.predictions(model)))
+
+    @classmethod
+    def in_folder(cls, folder: Path, model: str) -> Self:
+        """A model's table in a local folder."""
+        return cls(TableAddress.in_folder(folder, keys.predictions(model)))
+
+    def append(
+        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]]
+    ) -> frozenset[SegmentId]:
+        """Add the rows of segments, each exactly once, in one commit.
+
+        Returns the segments whose rows this call added; the others had come before. The records
+        are sound (`columns.problem`).
+
+        Raises:
+            StoreUnavailable: after any number of tries it is safe to try again.
+            StoreDenied, CorruptTable
+        """
+
+        def rows(segments: frozenset[SegmentId]) -> Batches:
+            return list(answer_rows([each for name in sorted(segments) for each in records[name]]))
+
+        return self._append_segments(list(records), rows)
+
+    def requests_of(self, client: str) -> pa.Array:
+        """The ids of the requests of a client, under its key or its digest, each once."""
+        own = pa.array(names_of(client))
+        parts = [
+            each.column("request").filter(pc.is_in(each.column("client"), value_set=own))
+            for each in self.batches(columns=["request", "client"])
+        ]
+        return pc.unique(pa.chunked_array(parts, pa.string())) if parts else _NONE
+
+    def rows_of(self, client: str) -> int:
+        """The number of rows of a client, under its key or its digest."""
+        return self.count_where(["client"], _of_client(client))
+
+    def delete_client(self, client: str) -> int:
+        """Delete all rows of a client, under its key or its digest, and say how many.
+
+        Their files are gone from the store when this returns. Delete its labels first, while its
+        requests are known: `predictions.deletion`.
+        """
+        return self.delete_where(["client"], _of_client(client))
+
+
+class LabelTable(DayTable):
+    """The truths that were sent of a model's answers, each as it came.
+
+    `day` is that of the receipt (UTC), and `truth` is JSON by output.
+    """
+
+    first_columns: ClassVar[pa.Schema] = LABELS
+
+    @classmethod
+    def on_s3(cls, address: S3Address, model: str) -> Self:
+        """A model's table in the bucket."""
+        return cls(TableAddress.on_s3(address, keys.labels(model)))
+
+    @classmethod
+    def in_folder(cls, folder: Path, model: str) -> Self:
+        """A model's table in a local folder."""
+        return cls(TableAddress.in_folder(folder, keys.labels(model)))
+
+    def append(self, records: Mapping[SegmentId, Sequence[SentLabel]]) -> frozenset[SegmentId]:
+        """Add the labels of segments, each segment exactly once, as `PredictionTable.append`."""
+
+        def rows(segments: frozenset[SegmentId]) -> Batches:
+            return list(label_rows([each for name in sorted(segments) for each in records[name]]))
+
+        return self._append_segments(list(records), rows)
+
+    def rows_of(self, client: str, requests: pa.Array) -> int:
+        """The number of labels that a client sent, or that anybody sent of these requests."""
+        return self.count_where(["client", "request"], _of_client(client, requests))
+
+    def delete_client(self, client: str, requests: pa.Array) -> int:
+        """Delete what a client sent, and what anybody sent of these requests; say how many."""
+        return self.delete_where(["client", "request"], _of_client(client, requests))
+
+
+_NONE = pa.array([], pa.string())
+
+
+def _of_client(client: str, requests: pa.Array = _NONE) -> Callable[[pa.RecordBatch], pa.Array]:
+    """A mask of the rows that a client sent, or that are of these requests, bool [n]."""
+    own = pa.array(names_of(client))
+
+    def chosen(rows: pa.RecordBatch) -> pa.Array:
+        mask = pc.is_in(rows.column("client"), value_set=own)
+        if "request" in rows.schema.names and len(requests):
+            mask = pc.or_(mask, pc.is_in(rows.column("request"), value_set=requests))
+        return mask
+
+    return chosen
