@@ -125,15 +125,17 @@ _PHRASES = re.compile(
 )
 
 
-def tracked() -> Iterator[tuple[str, str]]:
+@cache
+def tracked() -> tuple[tuple[str, str], ...]:
     """Path and text of every file that people write."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    for name in listed.splitlines():
-        path = ROOT / name
-        if path.suffix in TEXTS and path.is_file() and not UNREAD.match(name):
-            yield name, path.read_text()
+    return tuple(
+        (name, (ROOT / name).read_text())
+        for name in listed.splitlines()
+        if Path(name).suffix in TEXTS and (ROOT / name).is_file() and not UNREAD.match(name)
+    )
 
 
 @cache
@@ -146,17 +148,20 @@ def retired(identifier: str) -> str | None:
 
 def in_identifiers(text: str) -> Iterator[tuple[int, str, str]]:
     """Line, retired term and replacement, of identifiers and single words."""
+    terms = {name: term for name in set(_IDENTIFIER.findall(text)) if (term := retired(name))}
+    if not terms:
+        return
     for number, line in enumerate(text.splitlines(), 1):
         for identifier in _IDENTIFIER.findall(line):
-            if term := retired(identifier):
+            if term := terms.get(identifier):
                 yield number, term, PARTS[term]
 
 
 def in_prose(text: str) -> Iterator[tuple[int, str, str]]:
     """Line, retired phrase and replacement."""
-    for number, line in enumerate(text.splitlines(), 1):
-        for match in _PHRASES.finditer(line):
-            yield number, match[0], list(PHRASES.values())[int((match.lastgroup or "")[1:])]
+    for match in _PHRASES.finditer(text):
+        number = text.count("\n", 0, match.start()) + 1
+        yield number, match[0], list(PHRASES.values())[int((match.lastgroup or "")[1:])]
 
 
 def in_code(text: str) -> Iterator[tuple[int, str, str]]:
@@ -193,12 +198,11 @@ def test_no_file_uses_a_retired_term() -> None:
 
 
 def test_every_allowed_name_is_still_in_use() -> None:
-    texts = list(tracked())
     for place, term, reason in ALLOWED:
         assert reason
         assert any(
             re.fullmatch(place, name) and term in {word for _, word, _ in findings_in(name, text)}
-            for name, text in texts
+            for name, text in tracked()
         ), f"{term} is not in {place}: remove it from the list"
 
 

@@ -83,7 +83,11 @@ def nights(
         postgres() as database,
         town(place, python, address, prefect_server, database) as running,
         run_serving(
-            place=place / "host", folder=place, python=python, **follow_settings(address)
+            place=place / "host",
+            folder=place,
+            python=python,
+            # Six models are looked for throughout ten minutes.
+            **follow_settings(address, serving_workers="1", poll_seconds="1"),
         ) as serving,
     ):
         deliver(running, rows.HOLDOUT)
