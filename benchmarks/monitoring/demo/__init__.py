@@ -1,0 +1,1 @@
+"""A champion that knows Census writers only meets students: the whole loop, on genuine digits."""

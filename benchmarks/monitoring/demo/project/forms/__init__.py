@@ -1,0 +1,48 @@
+"""The digits of forms that Census employees filled in: no student's are among them.
+
+The definition is that of overnight's own digits. Another source delivers Census writers alone, and
+once; the holdout is theirs too. So whatever is known of students came back as labels.
+"""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from forms.source import CensusDigits
+from overnight.models import digits
+from overnight.models.digits.data_gates import DATA_GATES
+from overnight.models.examples import Examples
+from overnight.models.gates import AtLeast, BetterThan, Calibrated, MaximumRegression, WithinBudget
+
+# Enough for 98 %, and so few that 300 others are worth learning.
+EPOCHS = 8
+NETWORK = "overnight.models.digits.network"
+LEAST_ACCURACY = 0.97
+
+
+def examples(rows: pa.Table) -> Examples:
+    """As of all digits, without slices of writers who are not there."""
+    whole = digits.DEFINITION.examples(rows)
+    return replace(whole, slices={name: of for name, of in whole.slices.items() if of.any()})
+
+
+DEFINITION = replace(
+    digits.DEFINITION,
+    title="Digits of forms",
+    network=NETWORK,
+    settings=digits.DEFINITION.settings.model_copy(update={"epochs": EPOCHS}),
+    warm=None,
+    reinstatement=None,
+    open_source=CensusDigits,
+    examples=examples,
+    gates=(
+        AtLeast("accuracy", LEAST_ACCURACY),
+        BetterThan("accuracy", baseline="majority_accuracy"),
+        MaximumRegression(margin=0.005),
+        Calibrated(at_most=0.03),
+        WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
+    ),
+    # Some hundred labelled digits are an arrival too.
+    data_gates=replace(DATA_GATES, minimum_rows=500),
+    schedule=None,
+)
