@@ -8,7 +8,10 @@ overnight.store.errors.OvernightError
 ├── NotServed               the model or version is not loaded on this host; lists those that are
 ├── UnknownToken            no token, or an unknown one: send a valid one
 ├── AdministrationClosed    no administrators are configured: set a token
+├── NoFeedback              labels of a model's answers are not taken
 ├── TooManyRequests         a client exceeds its request rate: wait
+├── TooManyLabels           a client exceeds its labels of a day: send them tomorrow
+├── LabelsNotKept           the log has no room for labels: send them again
 ├── TooSlow                 a body that comes too slowly: send it again, faster
 ├── Overloaded              too many requests in flight: retry later
 ├── UnfitVersion            an intact version that cannot run on this host
@@ -110,6 +113,36 @@ class TooManyRequests(OvernightError):
         super().__init__(
             f"expected at most {per_second:g} requests a second from one client, found more; "
             f"retry in {retry_seconds:.1f} s"
+        )
+
+
+class NoFeedback(OvernightError):
+    """Labels for a model that takes none."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model} takes no labels of its answers; declare `watching=Watching(feedback="
+            "Feedback())` and a prediction log in its definition, and train it again"
+        )
+
+
+class TooManyLabels(OvernightError):
+    """A client over its labels of a day."""
+
+    def __init__(self, daily: int, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(
+            f"expected at most {daily:,} labels a day from one client, found more; send the others "
+            "after midnight UTC"
+        )
+
+
+class LabelsNotKept(OvernightError):
+    """Labels that the log of this server could not take."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no label was kept: the log of this server is full; send them again in a few seconds"
         )
 
 

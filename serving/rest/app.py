@@ -11,17 +11,28 @@ from overnight.serving.rest.headers import (
     REQUEST_ID,
     VERSION_HEADER,
 )
+from overnight.serving.rest.label_limit import LabelSpool
 from overnight.serving.rest.middleware import security_headers
 from overnight.serving.rest.middleware.admission import Admission, AdmissionMiddleware
 from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds
 from overnight.serving.rest.middleware.rate_limits import ConcurrencyLimiter
 from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
-from overnight.serving.rest.routes import admin, docs, history, metrics, models, repository, v1, v2
+from overnight.serving.rest.routes import (
+    admin,
+    docs,
+    feedback,
+    history,
+    metrics,
+    models,
+    repository,
+    v1,
+    v2,
+)
 from overnight.serving.status import Status
 from overnight.store.registry.registry import Registry
 
-_ROUTES = (v2, v1, models, metrics, history, admin, repository, docs)
+_ROUTES = (v2, v1, models, metrics, history, admin, feedback, repository, docs)
 
 
 def create_application(
@@ -32,10 +43,12 @@ def create_application(
     administrators: Tokens = NO_TOKENS,
     registry: Registry | None = None,
     admission: Admission | None = None,
+    labels: LabelSpool | None = None,
 ) -> Flask:
     """An application that serves the loaded versions; without `admission`, to all clients.
 
     `registry` is where administrators write alias records; without it, they can change nothing.
+    `labels` is where labels of answers are kept; without it, none are taken.
     """
     application = Flask("overnight.serving", static_folder="static", template_folder="templates")
     application.url_map.strict_slashes = False
@@ -50,6 +63,7 @@ def create_application(
         administrators=administrators,
         draining=admission.draining,
         registry=registry,
+        labels=labels,
     )
     for module in _ROUTES:
         application.register_blueprint(module.routes)

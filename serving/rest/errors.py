@@ -45,6 +45,7 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (errors.UnknownToken, 401),
     (errors.AdministrationClosed, 403),
     (errors.NotServed, 404),
+    (errors.NoFeedback, 404),
     (UnknownVersion, 404),
     (NothingPublished, 404),
     (NoChallenge, 404),
@@ -54,6 +55,8 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (AlreadyDecided, 409),
     (errors.TooSlow, 408),
     (errors.TooManyRequests, 429),
+    (errors.TooManyLabels, 429),
+    (errors.LabelsNotKept, 503),
     (errors.Overloaded, 503),
     (StoreError, 503),
 )

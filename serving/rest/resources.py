@@ -1,6 +1,6 @@
 """What the routes work with, and which of it the client of the current request may use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app, request
 
@@ -9,6 +9,7 @@ from overnight.serving.errors import AdministrationClosed, UnknownToken
 from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.model_slots import ModelSlots
+from overnight.serving.rest.label_limit import DailyLabels, LabelSpool
 from overnight.serving.rest.middleware.token_auth import Tokens, bearer, key_of
 from overnight.serving.status import Status
 from overnight.store.registry.registry import Registry
@@ -16,7 +17,11 @@ from overnight.store.registry.registry import Registry
 
 @dataclass(frozen=True)
 class Resources:
-    """Objects of one application; `registry` is where administrators write alias records."""
+    """Objects of one application.
+
+    `registry` is where administrators write alias records, and `labels` where the labels of answers
+    are kept; without it, none are taken.
+    """
 
     router: Router
     limits: Limits
@@ -25,6 +30,8 @@ class Resources:
     administrators: Tokens
     draining: DrainFlag
     registry: Registry | None = None
+    labels: LabelSpool | None = None
+    daily_labels: DailyLabels = field(default_factory=DailyLabels)
 
     @property
     def slots(self) -> ModelSlots:

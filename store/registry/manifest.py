@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from overnight.store.errors import CorruptVersion
 from overnight.store.objects.records import validation_summary
+from overnight.store.predictions.clients import client_digest
 from overnight.store.schema import Schema
 from overnight.store.values import Value
 
@@ -215,6 +216,12 @@ class LogPolicy(Value):
     clients: Literal["key", "digest", "none"]
     feedback: bool
     labels_per_client_daily: int = 0
+
+    def recorded_client(self, client: str) -> str:
+        """A client's key as answers and labels have it: as it is, a digest of it, or nothing."""
+        if self.clients == "digest":
+            return client_digest(client)
+        return client if self.clients == "key" else ""
 
 
 class Manifest(Value):

@@ -43,10 +43,12 @@ def code_samples(
     context: ApiContext, path: str, method: str, operation: dict[str, Any]
 ) -> list[dict[str, str]]:
     """Samples for the first model; none for an operation that always fails."""
-    model, served = next(iter(context.shown().items()))
-    url = context.url + path.format(model=model, version=served.version, label="champion")
-    if not any(status.startswith("2") for status in operation["responses"]):
+    takes_labels = operation["operationId"] == "feedback"
+    models = context.labelled() if takes_labels else context.shown()
+    if not models or not any(status.startswith("2") for status in operation["responses"]):
         return []
+    model, served = next(iter(models.items()))
+    url = context.url + path.format(model=model, version=served.version, label="champion")
     if path.endswith("/infer"):
         samples = list(_infer(url, served.tensors, keyed=context.keyed))
         if path == "/v2/models/{model}/infer":

@@ -16,11 +16,15 @@ PLACEHOLDER_TENSORS = Schema(
 
 @dataclass(frozen=True)
 class Served:
-    """The current version of a model, its tensors, and another version that is loaded."""
+    """The current version of a model, its tensors, and another version that is loaded.
+
+    `takes_labels`: clients may send the truth of its answers.
+    """
 
     version: str
     tensors: Schema
     other: str = PLACEHOLDER_VERSION
+    takes_labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,7 @@ class ApiContext:
         return dict(self.models) or {
             PLACEHOLDER_MODEL: Served(PLACEHOLDER_VERSION, PLACEHOLDER_TENSORS)
         }
+
+    def labelled(self) -> dict[str, Served]:
+        """Those that take labels of their answers."""
+        return {model: served for model, served in self.shown().items() if served.takes_labels}

@@ -56,6 +56,8 @@ def document(context: ApiContext) -> dict[str, Any]:
         content = operation.get("requestBody", {}).get("content", {})
         if path.endswith(("/infer", ":predict")):
             content["application/json"] = _model_requests(path[1:3], context)
+        if operation["operationId"] == "feedback":
+            content["application/json"]["examples"] = _labels(context)
         if operation["operationId"] == "challenge":
             example = content["application/json"]["examples"]["shadow"]["value"]
             example["version"] = next(iter(context.shown().values())).other
@@ -142,6 +144,18 @@ def _add_models(components: dict[str, Any], context: ApiContext) -> None:
         schemas[f"{model}.v1"] = model_schemas.v1_request(served.tensors)
         parameters["model"].setdefault("examples", {})[model] = {"value": model}
         parameters["version"].setdefault("examples", {})[model] = {"value": served.version}
+
+
+def _labels(context: ApiContext) -> dict[str, Any]:
+    """A label and two of each model."""
+    return {
+        name: {"summary": f"{summary} for {model}", "value": example(served.tensors)}
+        for model, served in context.labelled().items()
+        for name, summary, example in (
+            (model, "one label", examples.label),
+            (f"{model}-several", "two labels", examples.labels),
+        )
+    }
 
 
 def _model_requests(protocol: str, context: ApiContext) -> dict[str, Any]:

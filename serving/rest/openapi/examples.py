@@ -11,6 +11,7 @@ from PIL import Image
 
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.codecs import v2_image
+from overnight.serving.inference.truths import labelled_outputs
 from overnight.serving.inference.vocabulary import TEXTS
 from overnight.store.schema import Schema, TensorSpec
 
@@ -71,6 +72,26 @@ def v1_rows(tensors: Schema) -> dict[str, Any]:
 def v1_columns(tensors: Schema) -> dict[str, Any]:
     """The same row, by column."""
     return {"inputs": {spec.name: [row(spec)] for spec in needed(tensors)}}
+
+
+def label(tensors: Schema) -> dict[str, Any]:
+    """The truth of the first row of a request, by the id in its answer's header."""
+    return {"request": "6f1c2b9d04e84d0f9c5a000000000001", "row": 0, "truth": _truth(tensors)}
+
+
+def labels(tensors: Schema) -> dict[str, Any]:
+    """Two labels, of which one names its request by the caller's own id."""
+    return {"labels": [label(tensors), {"caller": "order-17", "truth": _truth(tensors)}]}
+
+
+def _truth(tensors: Schema) -> Any:
+    outputs = labelled_outputs(tensors)
+    if not outputs:
+        return 0.0
+    first = outputs[0]
+    if classes := tensors.classes(first.name):
+        return classes[-1]
+    return _value(first) if len(first.shape) <= 1 else row(first)
 
 
 def png(tensors: Schema) -> bytes | None:

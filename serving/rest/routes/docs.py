@@ -70,4 +70,6 @@ def _served(slot: ModelSlot, current: LoadedVersion) -> Served:
         version for version in resources().router.versions(slot.model) if version != current.version
     )
     other = next(others, PLACEHOLDER_VERSION)
-    return Served(current.version, current.manifest.tensors, other)
+    policy = current.manifest.logged
+    takes_labels = policy is not None and policy.feedback
+    return Served(current.version, current.manifest.tensors, other, takes_labels)

@@ -23,6 +23,8 @@ from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving.clients import LIMITS, VERSION
 
 KEY = "a-key-for-predictions"
+# What clients change without being administrators.
+_CLIENTS = {"/api/models/{model}/refresh", "/api/models/{model}/feedback"}
 # A path parameter with slashes cannot be described in OpenAPI.
 STATIC = "/static/{filename}"
 BASKET = Schema(
@@ -75,7 +77,7 @@ def test_every_operation_lists_its_errors_and_security(openapi):
         assert ("401" in statuses) == bool(operation["security"]), path
         assert ("404" in statuses) == ("{model}" in path), path
         assert "requestBody" not in operation or statuses >= {"400", "413", "415"}, path
-        if path.startswith("/api/models") and method != "GET" and "refresh" not in path:
+        if path.startswith("/api/models") and method != "GET" and path not in _CLIENTS:
             assert operation["security"] == [{"bearer": []}]
 
 
@@ -219,3 +221,19 @@ def test_an_invalid_host_header_is_not_copied_into_commands(client, host):
 def test_commands_use_the_host_of_the_request(client, host):
     openapi = client.get("/api/openapi.json", headers={"Host": host}).json
     assert openapi["servers"] == [{"url": f"http://{host}"}]
+
+
+def test_labels_are_described_for_the_models_that_take_them():
+    taking, other = Served(VERSION, BASKET), Served(VERSION, BASKET, takes_labels=False)
+    described = document(ApiContext("http://h", {"taking": taking, "other": other}))
+    operation = described["paths"]["/api/models/{model}/feedback"]["post"]
+    media = operation["requestBody"]["content"]["application/json"]
+
+    assert set(media["examples"]) == {"taking", "taking-several"}
+    for example in media["examples"].values():
+        schema = media["schema"] | {"components": described["components"]}
+        Draft202012Validator(schema).validate(example["value"])
+    assert "/api/models/taking/feedback" in operation["x-codeSamples"][0]["source"]
+
+    nobody = document(ApiContext("http://h", {"other": other}))
+    assert nobody["paths"]["/api/models/{model}/feedback"]["post"]["x-codeSamples"] == []

@@ -1,0 +1,291 @@
+"""Feedback: valid labels are kept, the others are reported by position, and clients are limited."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.alias_state import SharedGeneration
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.rest.label_limit import DailyLabels
+from overnight.serving.rest.middleware.admission import Admission
+from overnight.serving.rest.middleware.rate_limits import REMEMBERED_CLIENTS
+from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.status import StandaloneStatus
+from overnight.store.predictions.records import SentLabel
+from overnight.store.registry.manifest import LogPolicy
+from overnight.store.schema import Schema, TensorSpec
+from tests.support.serving import bundles
+from tests.support.serving.clients import LIMITS
+
+PATH = "/api/models/digits/feedback"
+POLICY = LogPolicy(
+    share=1.0, inputs="values", clients="key", feedback=True, labels_per_client_daily=10_000
+)
+KEY = "a-key-for-predictions"
+LABEL = {"request": "abc", "truth": "7"}
+
+
+@dataclass
+class Spool:
+    """Labels in memory, at most so many."""
+
+    room: int = 10_000
+    labels: list[SentLabel] = field(default_factory=list)
+
+    def offer_label(self, label: SentLabel) -> bool:
+        if len(self.labels) >= self.room:
+            return False
+        self.labels.append(label)
+        return True
+
+
+def client_of(spool, *, policy=POLICY, tensors=bundles.TENSORS, **chosen):
+    files = bundles.files(1)
+    slots = ModelSlots()
+    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
+    predictor = load_version(bundles.manifest(1, files), files, threads=1)
+    predictor.manifest = bundles.manifest(1, files, tensors=tensors).model_copy(
+        update={"logged": policy}
+    )
+    slot.put(LoadedVersion(1, predictor, None))
+    slot.shared.activate(1)
+    return create_application(
+        Router(slots), limits=LIMITS, status=StandaloneStatus(), labels=spool, **chosen
+    ).test_client()
+
+
+def test_a_label_is_kept_with_its_receipt_and_its_client():
+    spool = Spool()
+
+    answer = client_of(spool).post(PATH, json=LABEL | {"row": 2, "origin": "page"})
+
+    assert (answer.status_code, answer.json) == (
+        200,
+        {"model": "digits", "accepted": 1, "refused": []},
+    )
+    (label,) = spool.labels
+    assert (label.request, label.caller, label.row) == ("abc", "", 2)
+    assert (label.truth, label.origin, label.client) == (
+        {"probabilities": "7"},
+        "page",
+        "127.0.0.1",
+    )
+    assert label.authenticated is False
+    assert label.at_us > 1_700_000_000_000_000
+
+
+@pytest.mark.parametrize("truth", ["7", 7, {"probabilities": "7"}, {"probabilities": 7}])
+def test_a_class_is_sent_by_name_or_by_index(truth):
+    spool = Spool()
+
+    client_of(spool).post(PATH, json=LABEL | {"truth": truth})
+
+    assert spool.labels[0].truth == {"probabilities": "7"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"request": "abc", "truth": "ten"}, "a class (0, 1, 2"),
+        ({"request": "abc", "truth": 10}, "its index, 0 to 9"),
+        ({"request": "abc", "truth": True}, "found a boolean"),
+        ({"request": "abc", "truth": 7.0}, "a class (0, 1, 2"),
+        ({"request": "abc", "truth": None}, "found null"),
+        ({"request": "abc", "truth": {}}, "the truth by output, of probabilities"),
+        ({"request": "abc", "truth": {"seen": 1}}, "the outputs ['seen']"),
+        ({"request": "abc"}, "truth: expected what was true"),
+        ({"truth": "7"}, "found neither"),
+        ({"request": "abc", "caller": "mine", "truth": "7"}, "found both"),
+        ({"request": "a b", "truth": "7"}, "the X-Request-Id of the answer"),
+        ({"request": 1, "truth": "7"}, "the X-Request-Id of the answer"),
+        ({"caller": "", "truth": "7"}, "1 to 256 characters"),
+        ({"caller": "x" * 257, "truth": "7"}, "1 to 256 characters"),
+        ({"request": "abc", "truth": "7", "row": -1}, "row: expected the row of the request"),
+        ({"request": "abc", "truth": "7", "row": 1.5}, "row: expected the row of the request"),
+        ({"request": "abc", "truth": "7", "row": True}, "row: expected the row of the request"),
+        ({"request": "abc", "truth": "7", "row": 2**31}, "row: expected the row of the request"),
+        ({"request": "abc", "truth": "7", "version": "v1"}, "the fields ['request'"),
+        ("abc", "label: expected request or caller"),
+    ],
+)
+def test_one_wrong_label_does_not_cost_the_others(wrong, why):
+    spool = Spool()
+
+    answer = client_of(spool).post(PATH, json={"labels": [LABEL, wrong, LABEL]})
+
+    assert answer.status_code == 200
+    assert answer.json["accepted"] == 2
+    (refused,) = answer.json["refused"]
+    assert refused["label"] == 1
+    assert why in refused["error"]
+    assert len(spool.labels) == 2
+    assert spool.labels[0].at_us < spool.labels[1].at_us
+
+
+def test_labels_that_are_all_wrong_are_a_bad_request():
+    answer = client_of(Spool()).post(PATH, json={"labels": [{"truth": "7"}]})
+
+    assert (answer.status_code, answer.json["accepted"]) == (400, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        ({"labels": []}, 400, "a list with one label at least"),
+        ({"labels": "abc"}, 400, "a list with one label at least"),
+        ({"labels": [LABEL] * 1_001}, 413, "at most 1000 in a request"),
+        ({"labels": [LABEL], "origin": "arrival"}, 400, "origin: expected api or page or file"),
+        ({"labels": [LABEL], "origin": []}, 400, "origin: expected api or page or file"),
+        ([], 400, "a JSON object"),
+    ],
+)
+def test_a_wrong_body_is_refused_whole(body, status, why):
+    spool = Spool()
+
+    answer = client_of(spool).post(PATH, json=body)
+
+    assert answer.status_code == status
+    assert why in answer.json["detail"]
+    assert spool.labels == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "spool"),
+    [
+        (None, Spool()),
+        (POLICY.model_copy(update={"feedback": False}), Spool()),
+        (POLICY, None),
+    ],
+)
+def test_a_model_without_feedback_says_so(policy, spool):
+    answer = client_of(spool, policy=policy).post(PATH, json=LABEL)
+
+    assert answer.status_code == 404
+    assert "takes no labels of its answers" in answer.json["detail"]
+
+
+def test_a_model_that_is_not_served_is_named():
+    answer = client_of(Spool()).post("/api/models/nothing/feedback", json=LABEL)
+
+    assert answer.status_code == 404
+    assert "loaded are: digits" in answer.json["detail"]
+
+
+def test_a_full_spool_is_no_place_for_labels():
+    answer = client_of(Spool(room=0)).post(PATH, json=LABEL)
+
+    assert answer.status_code == 503
+    assert "no label was kept" in answer.json["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_spool_that_fills_up_names_the_labels_to_send_again():
+    client = client_of(
+        Spool(room=2), policy=POLICY.model_copy(update={"labels_per_client_daily": 4})
+    )
+
+    answer = client.post(PATH, json={"labels": [LABEL] * 4})
+
+    assert (answer.status_code, answer.json["accepted"]) == (200, 2)
+    assert [each["label"] for each in answer.json["refused"]] == [2, 3]
+    assert "send this label again" in answer.json["refused"][0]["error"]
+
+
+def test_a_client_has_a_limit_of_labels_a_day():
+    policy = POLICY.model_copy(update={"labels_per_client_daily": 3})
+    spool = Spool()
+    client = client_of(spool, policy=policy)
+
+    partly = client.post(PATH, json={"labels": [LABEL] * 4})
+    # A key of another client in the header changes nothing: anybody can send one.
+    after = client.post(PATH, json=LABEL, headers={"X-Client-Key": "another"})
+
+    assert (partly.json["accepted"], partly.json["refused"][0]["label"]) == (3, 3)
+    assert after.status_code == 429
+    assert 0 < int(after.headers["Retry-After"]) <= 86_400
+    assert len(spool.labels) == 3
+
+
+def test_a_key_is_needed_where_one_is_and_names_the_client():
+    spool = Spool()
+    client = client_of(spool, admission=Admission(keys=Tokens(token=KEY, name="shop")))
+
+    without = client.post(PATH, json=LABEL)
+    client.post(PATH, json=LABEL, headers={"X-API-Key": KEY})
+
+    assert without.status_code == 401
+    assert [(label.client, label.authenticated) for label in spool.labels] == [("shop", True)]
+
+
+@pytest.mark.parametrize(("clients", "recorded"), [("none", 0), ("digest", 64)])
+def test_a_client_is_recorded_as_the_model_declares(clients, recorded):
+    spool = Spool()
+
+    client_of(spool, policy=POLICY.model_copy(update={"clients": clients})).post(PATH, json=LABEL)
+
+    assert len(spool.labels[0].client) == recorded
+
+
+QUANTILES = Schema(
+    inputs=bundles.TENSORS.inputs,
+    outputs=(
+        TensorSpec(name="units", datatype="FP32", shape=(3,)),
+        TensorSpec(name="grid", datatype="FP32", shape=(2, 2)),
+        TensorSpec(name="price", datatype="FP32", shape=()),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("truth", "kept"),
+    [
+        (3, {"units": 3.0}),
+        ([1, 2.5, 3], {"units": [1.0, 2.5, 3.0]}),
+        ({"grid": [[1, 2], [3, 4]]}, {"grid": [[1.0, 2.0], [3.0, 4.0]]}),
+        ({"price": -0.5, "units": 1}, {"price": -0.5, "units": 1.0}),
+    ],
+)
+def test_numbers_are_sent_alone_or_as_lists_of_their_shape(truth, kept):
+    spool = Spool()
+
+    client_of(spool, tensors=QUANTILES).post(PATH, json=LABEL | {"truth": truth})
+
+    assert spool.labels[0].truth == kept
+
+
+@pytest.mark.parametrize(
+    ("truth", "why"),
+    [
+        ("3", "a number, found the text '3'"),
+        (1e39, "a finite number of 32 bits"),
+        (10**39, "a finite number of 32 bits"),
+        ([1, 2], "3 values, found 2"),
+        ([1, 2, "3"], "truth[2]: expected a number"),
+        ({"grid": 1}, "numbers [2, 2]"),
+        ({"grid": [[1, 2], 3]}, "truth.grid[1]: expected a list"),
+        ({"grid": [[1, 2], [3]]}, "truth.grid[1]: expected 2 values"),
+        ({"price": [1]}, "a number, found a list of 1"),
+    ],
+)
+def test_a_wrong_number_says_where_it_is(truth, why):
+    answer = client_of(Spool(), tensors=QUANTILES).post(PATH, json=LABEL | {"truth": truth})
+
+    assert answer.status_code == 400
+    assert why in str(answer.json)
+
+
+def test_days_begin_at_midnight_and_forgotten_clients_begin_again():
+    now = [86_400.0 * 3 + 10]
+    limit = DailyLabels(clock=lambda: now[0])
+
+    assert limit.take("digits", "a", 5, daily=3) == 3
+    limit.give_back("digits", "a", 1)
+    assert limit.take("digits", "a", 5, daily=3) == 1
+    now[0] += 86_400
+    assert limit.take("digits", "a", 2, daily=3) == 2
+    for number in range(REMEMBERED_CLIENTS):
+        limit.take("digits", str(number), 1, daily=3)
+    assert limit.take("digits", "a", 3, daily=3) == 3
