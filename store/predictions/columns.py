@@ -31,6 +31,7 @@ PREDICTIONS = pa.schema(
         ("share", pa.float64()),
         ("latency_us", pa.int32()),
         ("digest", pa.string()),
+        ("collected", _TIME),
     ]
 )
 LABELS = pa.schema(
@@ -43,6 +44,7 @@ LABELS = pa.schema(
         ("client", pa.string()),
         ("origin", pa.string()),
         ("authenticated", pa.bool_()),
+        ("collected", _TIME),
     ]
 )
 _STORED = {
@@ -91,20 +93,23 @@ def problem(record: AnsweredRequest | SentLabel) -> str:
 
 
 def answer_rows(
-    records: Sequence[AnsweredRequest],
+    records: Sequence[AnsweredRequest], collected: datetime
 ) -> Iterator[tuple[date, pa.RecordBatch]]:
     """The rows of sound records, in batches of one day and of the same tensors each.
 
-    The batches have the columns `PREDICTIONS`, and one for each recorded input and output.
+    The batches have the columns `PREDICTIONS`, and one for each recorded input and output. The time
+    at which they were `collected` says from when on a reader knows them.
     """
     alike: dict[tuple[object, ...], list[AnsweredRequest]] = defaultdict(list)
     for record in records:
         alike[day_of(record.at_us), _form(record.inputs), _form(record.outputs)].append(record)
     for group in alike.values():
-        yield day_of(group[0].at_us), _answers(group)
+        yield day_of(group[0].at_us), _answers(group, collected)
 
 
-def label_rows(records: Sequence[SentLabel]) -> Iterator[tuple[date, pa.RecordBatch]]:
+def label_rows(
+    records: Sequence[SentLabel], collected: datetime
+) -> Iterator[tuple[date, pa.RecordBatch]]:
     """The rows of sound labels, a batch a day, with the columns `LABELS`."""
     days: dict[date, list[SentLabel]] = defaultdict(list)
     for record in records:
@@ -119,11 +124,12 @@ def label_rows(records: Sequence[SentLabel]) -> Iterator[tuple[date, pa.RecordBa
             _texts([each.client for each in group]),
             _texts([each.origin for each in group]),
             pa.array([each.authenticated for each in group], pa.bool_()),
+            pa.array([collected] * len(group), _TIME),
         ]
         yield day, pa.RecordBatch.from_arrays(columns, schema=LABELS)
 
 
-def _answers(group: Sequence[AnsweredRequest]) -> pa.RecordBatch:
+def _answers(group: Sequence[AnsweredRequest], collected: datetime) -> pa.RecordBatch:
     """The rows of records that have the same tensors."""
     counts = [each.n for each in group]
     of_record = pa.array(np.repeat(np.arange(len(group)), counts))
@@ -139,6 +145,7 @@ def _answers(group: Sequence[AnsweredRequest]) -> pa.RecordBatch:
             [min(max(each.latency_us, 0), _LONGEST_US) for each in group], pa.int32()
         ),
         "digest": _texts([each.digest for each in group]),
+        "collected": pa.array([collected] * len(group), _TIME),
     }
     columns = {name: values.take(of_record) for name, values in per_record.items()}
     columns["row"] = pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts]))

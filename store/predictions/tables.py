@@ -5,6 +5,7 @@ Both are Delta tables that any engine reads, partitioned by `day`. Their columns
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -57,7 +58,8 @@ class PredictionTable(DayTable):
         """
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
-            return list(answer_rows([each for name in sorted(segments) for each in records[name]]))
+            every = [each for name in sorted(segments) for each in records[name]]
+            return list(answer_rows(every, datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 
@@ -105,7 +107,8 @@ class LabelTable(DayTable):
         """Add the labels of segments, each segment exactly once, as `PredictionTable.append`."""
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
-            return list(label_rows([each for name in sorted(segments) for each in records[name]]))
+            every = [each for name in sorted(segments) for each in records[name]]
+            return list(label_rows(every, datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 
