@@ -17,6 +17,7 @@ from overnight.cli.commands import (
     bucket,
     challenge,
     decisions,
+    feedback,
     holdout,
     inspect,
     keys,
@@ -66,6 +67,7 @@ _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         decisions.approve,
         decisions.reject,
         predict.predict,
+        feedback.feedback,
     ),
     "Store": (bucket.verify, bucket.gc, bucket.export),
 }

@@ -40,14 +40,14 @@ class DailyLabels:
         with self._lock:
             day, count = self._counts.pop((model, client), (today, 0))
             count = count if day == today else 0
-            taken = max(0, min(labels, daily - count))
+            within = max(0, min(labels, daily - count))
             # Popped above and inserted again, so that the dictionary is in order of use.
-            self._counts[model, client] = (today, count + taken)
+            self._counts[model, client] = (today, count + within)
             if len(self._counts) > REMEMBERED_CLIENTS:
                 del self._counts[next(iter(self._counts))]
-        if labels and not taken:
+        if labels and not within:
             raise TooManyLabels(daily, _DAY_SECONDS - passed)
-        return taken
+        return within
 
     def give_back(self, model: str, client: str, labels: int) -> None:
         """Take back the count of labels that were not kept."""

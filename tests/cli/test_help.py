@@ -11,7 +11,7 @@ from overnight.cli.main import app
 VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
-    "approve", "reject", "challenge", "predict", "accept", "exclude", "landing",
+    "approve", "reject", "challenge", "predict", "feedback", "accept", "exclude", "landing",
     "verify", "gc", "export", "import", "init", "new", "test", "deploy",
 ]  # fmt: skip
 

@@ -100,8 +100,8 @@ def _label(sent: Any, tensors: Schema, sender: _Sender, at_us: int) -> SentLabel
         BadInput: names the field.
     """
     if not isinstance(sent, dict) or not sent.keys() <= _FIELDS:
-        found = f"the fields {names_in(sent)}" if isinstance(sent, dict) else kind_of(sent)
-        raise BadInput("label", expected="request or caller, row and truth", found=found)
+        sent_as = f"the fields {names_in(sent)}" if isinstance(sent, dict) else kind_of(sent)
+        raise BadInput("label", expected="request or caller, row and truth", found=sent_as)
     by = [name for name in ("request", "caller") if name in sent]
     if len(by) != 1:
         expected = "the request id of the answer, or else `caller`, your own id"
@@ -154,18 +154,18 @@ def _keep(
     limit, daily = resources().daily_labels, policy.labels_per_client_daily
     # By what the client is limited otherwise: `X-Client-Key` is anything that a client likes.
     client = request.environ[ADMITTED]
-    taken = limit.take(sender.model, client, len(labels), daily=daily)
-    for position, _ in labels[taken:]:
+    within = limit.take(sender.model, client, len(labels), daily=daily)
+    for position, _ in labels[within:]:
         refused[position] = f"the limit of {daily:,} labels a day is reached; send it tomorrow"
     kept = 0
-    for _, label in labels[:taken]:
+    for _, label in labels[:within]:
         if not spool.offer_label(label):
             break
         kept += 1
-    limit.give_back(sender.model, client, taken - kept)
-    if taken and not kept:
+    limit.give_back(sender.model, client, within - kept)
+    if within and not kept:
         raise LabelsNotKept
-    for position, _ in labels[kept:taken]:
+    for position, _ in labels[kept:within]:
         refused[position] = "the log of this server is full for now; send this label again"
     return kept
 

@@ -1,66 +1,24 @@
 """Feedback: valid labels are kept, the others are reported by position, and clients are limited."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
-from overnight.serving.challenger.router import Router
-from overnight.serving.host.alias_state import SharedGeneration
-from overnight.serving.inference.loaded_version import load_version
-from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
-from overnight.serving.rest.app import create_application
 from overnight.serving.rest.label_limit import DailyLabels
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.rate_limits import REMEMBERED_CLIENTS
 from overnight.serving.rest.middleware.token_auth import Tokens
-from overnight.serving.status import StandaloneStatus
-from overnight.store.predictions.records import SentLabel
-from overnight.store.registry.manifest import LogPolicy
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
-from tests.support.serving.clients import LIMITS
+from tests.support.serving.label_spool import POLICY, LabelsInMemory, labelled_application
 
 PATH = "/api/models/digits/feedback"
-POLICY = LogPolicy(
-    share=1.0, inputs="values", clients="key", feedback=True, labels_per_client_daily=10_000
-)
 KEY = "a-key-for-predictions"
 LABEL = {"request": "abc", "truth": "7"}
 
 
-@dataclass
-class Spool:
-    """Labels in memory, at most so many."""
-
-    room: int = 10_000
-    labels: list[SentLabel] = field(default_factory=list)
-
-    def offer_label(self, label: SentLabel) -> bool:
-        if len(self.labels) >= self.room:
-            return False
-        self.labels.append(label)
-        return True
-
-
-def client_of(spool, *, policy=POLICY, tensors=bundles.TENSORS, **chosen):
-    files = bundles.files(1)
-    slots = ModelSlots()
-    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
-    predictor = load_version(bundles.manifest(1, files), files, threads=1)
-    predictor.manifest = bundles.manifest(1, files, tensors=tensors).model_copy(
-        update={"logged": policy}
-    )
-    slot.put(LoadedVersion(1, predictor, None))
-    slot.shared.activate(1)
-    return create_application(
-        Router(slots), limits=LIMITS, status=StandaloneStatus(), labels=spool, **chosen
-    ).test_client()
-
-
 def test_a_label_is_kept_with_its_receipt_and_its_client():
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    answer = client_of(spool).post(PATH, json=LABEL | {"row": 2, "origin": "page"})
+    answer = labelled_application(spool).post(PATH, json=LABEL | {"row": 2, "origin": "page"})
 
     assert (answer.status_code, answer.json) == (
         200,
@@ -79,9 +37,9 @@ def test_a_label_is_kept_with_its_receipt_and_its_client():
 
 @pytest.mark.parametrize("truth", ["7", 7, {"probabilities": "7"}, {"probabilities": 7}])
 def test_a_class_is_sent_by_name_or_by_index(truth):
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    client_of(spool).post(PATH, json=LABEL | {"truth": truth})
+    labelled_application(spool).post(PATH, json=LABEL | {"truth": truth})
 
     assert spool.labels[0].truth == {"probabilities": "7"}
 
@@ -112,9 +70,9 @@ def test_a_class_is_sent_by_name_or_by_index(truth):
     ],
 )
 def test_one_wrong_label_does_not_cost_the_others(wrong, why):
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    answer = client_of(spool).post(PATH, json={"labels": [LABEL, wrong, LABEL]})
+    answer = labelled_application(spool).post(PATH, json={"labels": [LABEL, wrong, LABEL]})
 
     assert answer.status_code == 200
     assert answer.json["accepted"] == 2
@@ -126,7 +84,7 @@ def test_one_wrong_label_does_not_cost_the_others(wrong, why):
 
 
 def test_labels_that_are_all_wrong_are_a_bad_request():
-    answer = client_of(Spool()).post(PATH, json={"labels": [{"truth": "7"}]})
+    answer = labelled_application(LabelsInMemory()).post(PATH, json={"labels": [{"truth": "7"}]})
 
     assert (answer.status_code, answer.json["accepted"]) == (400, 0)
 
@@ -143,9 +101,9 @@ def test_labels_that_are_all_wrong_are_a_bad_request():
     ],
 )
 def test_a_wrong_body_is_refused_whole(body, status, why):
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    answer = client_of(spool).post(PATH, json=body)
+    answer = labelled_application(spool).post(PATH, json=body)
 
     assert answer.status_code == status
     assert why in answer.json["detail"]
@@ -155,27 +113,27 @@ def test_a_wrong_body_is_refused_whole(body, status, why):
 @pytest.mark.parametrize(
     ("policy", "spool"),
     [
-        (None, Spool()),
-        (POLICY.model_copy(update={"feedback": False}), Spool()),
+        (None, LabelsInMemory()),
+        (POLICY.model_copy(update={"feedback": False}), LabelsInMemory()),
         (POLICY, None),
     ],
 )
 def test_a_model_without_feedback_says_so(policy, spool):
-    answer = client_of(spool, policy=policy).post(PATH, json=LABEL)
+    answer = labelled_application(spool, policy=policy).post(PATH, json=LABEL)
 
     assert answer.status_code == 404
     assert "takes no labels of its answers" in answer.json["detail"]
 
 
 def test_a_model_that_is_not_served_is_named():
-    answer = client_of(Spool()).post("/api/models/nothing/feedback", json=LABEL)
+    answer = labelled_application(LabelsInMemory()).post("/api/models/nothing/feedback", json=LABEL)
 
     assert answer.status_code == 404
     assert "loaded are: digits" in answer.json["detail"]
 
 
 def test_a_full_spool_is_no_place_for_labels():
-    answer = client_of(Spool(room=0)).post(PATH, json=LABEL)
+    answer = labelled_application(LabelsInMemory(room=0)).post(PATH, json=LABEL)
 
     assert answer.status_code == 503
     assert "no label was kept" in answer.json["detail"]
@@ -183,8 +141,8 @@ def test_a_full_spool_is_no_place_for_labels():
 
 
 def test_a_spool_that_fills_up_names_the_labels_to_send_again():
-    client = client_of(
-        Spool(room=2), policy=POLICY.model_copy(update={"labels_per_client_daily": 4})
+    client = labelled_application(
+        LabelsInMemory(room=2), policy=POLICY.model_copy(update={"labels_per_client_daily": 4})
     )
 
     answer = client.post(PATH, json={"labels": [LABEL] * 4})
@@ -196,8 +154,8 @@ def test_a_spool_that_fills_up_names_the_labels_to_send_again():
 
 def test_a_client_has_a_limit_of_labels_a_day():
     policy = POLICY.model_copy(update={"labels_per_client_daily": 3})
-    spool = Spool()
-    client = client_of(spool, policy=policy)
+    spool = LabelsInMemory()
+    client = labelled_application(spool, policy=policy)
 
     partly = client.post(PATH, json={"labels": [LABEL] * 4})
     # A key of another client in the header changes nothing: anybody can send one.
@@ -210,8 +168,8 @@ def test_a_client_has_a_limit_of_labels_a_day():
 
 
 def test_a_key_is_needed_where_one_is_and_names_the_client():
-    spool = Spool()
-    client = client_of(spool, admission=Admission(keys=Tokens(token=KEY, name="shop")))
+    spool = LabelsInMemory()
+    client = labelled_application(spool, admission=Admission(keys=Tokens(token=KEY, name="shop")))
 
     without = client.post(PATH, json=LABEL)
     client.post(PATH, json=LABEL, headers={"X-API-Key": KEY})
@@ -222,9 +180,11 @@ def test_a_key_is_needed_where_one_is_and_names_the_client():
 
 @pytest.mark.parametrize(("clients", "recorded"), [("none", 0), ("digest", 64)])
 def test_a_client_is_recorded_as_the_model_declares(clients, recorded):
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    client_of(spool, policy=POLICY.model_copy(update={"clients": clients})).post(PATH, json=LABEL)
+    labelled_application(spool, policy=POLICY.model_copy(update={"clients": clients})).post(
+        PATH, json=LABEL
+    )
 
     assert len(spool.labels[0].client) == recorded
 
@@ -249,9 +209,9 @@ QUANTILES = Schema(
     ],
 )
 def test_numbers_are_sent_alone_or_as_lists_of_their_shape(truth, kept):
-    spool = Spool()
+    spool = LabelsInMemory()
 
-    client_of(spool, tensors=QUANTILES).post(PATH, json=LABEL | {"truth": truth})
+    labelled_application(spool, tensors=QUANTILES).post(PATH, json=LABEL | {"truth": truth})
 
     assert spool.labels[0].truth == kept
 
@@ -271,7 +231,9 @@ def test_numbers_are_sent_alone_or_as_lists_of_their_shape(truth, kept):
     ],
 )
 def test_a_wrong_number_says_where_it_is(truth, why):
-    answer = client_of(Spool(), tensors=QUANTILES).post(PATH, json=LABEL | {"truth": truth})
+    answer = labelled_application(LabelsInMemory(), tensors=QUANTILES).post(
+        PATH, json=LABEL | {"truth": truth}
+    )
 
     assert answer.status_code == 400
     assert why in str(answer.json)
