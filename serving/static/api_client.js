@@ -13,7 +13,12 @@ class ApiError extends Error {
 }
 
 // Returns the response as JSON; raises ApiError with the server's message, or status 0 without one.
-export async function request(path, { method = "GET", body, token } = {}) {
+export async function request(path, options) {
+  return (await exchange(path, options)).document;
+}
+
+// The response as JSON, and the id of the request, by which its truth can be sent later.
+async function exchange(path, { method = "GET", body, token } = {}) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (apiKey.get()) headers["X-API-Key"] = apiKey.get();
@@ -35,15 +40,15 @@ export async function request(path, { method = "GET", body, token } = {}) {
     return {};
   });
   if (!response.ok) {
-    throw new ApiError(response.status, document.detail ?? document.error ?? `The server responded with status ${response.status}.`);
+    throw new ApiError(response.status, document.detail ?? document.error ?? document.refused?.[0]?.error ?? `The server responded with status ${response.status}.`);
   }
-  return document;
+  return { document, requestId: response.headers.get("X-Request-Id") };
 }
 
 export async function infer(path, body) {
   const start = performance.now();
-  const response = await request(`/v2/models/${path}/infer`, { method: "POST", body });
-  return { response, milliseconds: (performance.now() - start).toFixed(0) };
+  const { document: response, requestId } = await exchange(`/v2/models/${path}/infer`, { method: "POST", body });
+  return { response, requestId, milliseconds: (performance.now() - start).toFixed(0) };
 }
 
 export const modelUrl = (model) => `/api/models/${encodeURIComponent(model)}`;

@@ -112,6 +112,7 @@ def _version(current: LoadedVersion) -> dict[str, Any]:
         "run": manifest.run.name,
         "run_url": manifest.run.url,
         "labels": list(manifest.tensors.labels),
+        "takes_labels": manifest.logged is not None and manifest.logged.feedback,
         "inputs": [spec.model_dump() for spec in manifest.tensors.inputs],
         "outputs": [spec.model_dump() for spec in manifest.tensors.outputs],
         "forecast": forecast.model_dump() | {"middle": forecast.middle} if forecast else None,

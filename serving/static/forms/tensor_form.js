@@ -5,6 +5,7 @@
 import { infer, modelUrl, request } from "../api_client.js";
 import { byId, definitions, element, plain, setText, share } from "../dom.js";
 import { outOfVocabulary, rowTensor, tensorFieldset, writeRow } from "./tensor_inputs.js";
+import { TruthForm } from "./truth_form.js";
 
 const MAX_VALUES = 48;
 // Of a longer vector, such as an embedding, only the beginning says anything to people.
@@ -12,6 +13,7 @@ const FIRST_VALUES = 8;
 
 export class TensorForm {
   constructor() {
+    this.truth = new TruthForm(byId("tensors-truth"), "It was");
     byId("tensor-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -37,6 +39,7 @@ export class TensorForm {
       ...model.outputs.map((spec) => specRow("←", spec)),
     );
     byId("result").replaceChildren();
+    this.truth.show(model);
     this.writeBody();
     this.fillExample(model);
   }
@@ -62,15 +65,17 @@ export class TensorForm {
   async submit() {
     if (!byId("json").open && !byId("tensor-form").reportValidity()) return;
     try {
-      const { response, milliseconds } = await infer(this.model.name, byId("request-body").value);
+      const { response, requestId, milliseconds } = await infer(this.model.name, byId("request-body").value);
       const unknown = outOfVocabulary(response);
       byId("result").replaceChildren(
         ...response.outputs.map((output) => this.output(output)),
         ...(unknown.length ? [element("p", "wrong", unknown.map((entry) => `${entry.tensor} “${entry.value}” (row ${entry.row}) is not in the vocabulary.`).join(" "))] : []),
         element("p", "quiet", `Version ${response.model_version}, ${milliseconds} ms`),
       );
+      this.truth.ask(requestId);
     } catch (error) {
       byId("result").replaceChildren(element("p", "wrong", error.message));
+      this.truth.clear();
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { infer } from "../api_client.js";
 import { byId, element, setText } from "../dom.js";
+import { TruthForm } from "../forms/truth_form.js";
 
 const NONE = "";
 const EMPTY = "Nothing drawn yet";
@@ -70,6 +71,7 @@ export class Classification {
     this.onStale = onStale;
     this.champion = new Prediction("");
     this.compared = new Prediction("compared-");
+    this.truth = new TruthForm(byId("classification-truth"), "It was a");
     this.isBusy = this.isOutdated = false;
     byId("compare-version").addEventListener("change", () => this.compare());
   }
@@ -83,6 +85,7 @@ export class Classification {
     this.champion.setLabels(labels);
     this.compared.setLabels(labels);
     setText("champion-version", model.version);
+    this.truth.show(model);
     this.clear();
     if (this.pad.hasInk) this.predict();
   }
@@ -118,6 +121,7 @@ export class Classification {
     this.champion.clear(EMPTY);
     this.compared.clear(EMPTY);
     setText("agreement", "");
+    this.truth.clear();
     byId("model-input").getContext("2d").clearRect(0, 0, byId("model-input").width, byId("model-input").height);
   }
 
@@ -153,6 +157,7 @@ export class Classification {
         ]);
     if (!this.pad.hasInk || model !== this.model) return;
     const prediction = this.champion.show(champion.response.outputs[0].data, champion.milliseconds);
+    this.truth.ask(champion.requestId);
     paintInput(champion.response.outputs[1]?.data ?? data, input.shape);
     if (compared && version === byId("compare-version").value) this.showCompared(prediction, compared);
     const { model_version: answeredBy } = champion.response;

@@ -4,6 +4,7 @@ import { infer, modelUrl, request } from "../api_client.js";
 import { ForecastChart } from "../charts/forecast_chart.js";
 import { isoDate, longDate, parseDay } from "../dates.js";
 import { byId, figure, isNumber, plain, setText } from "../dom.js";
+import { TruthForm } from "../forms/truth_form.js";
 import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset, writeValue } from "../forms/tensor_inputs.js";
 import { occlusions, showAttribution } from "./attribution.js";
 
@@ -12,6 +13,7 @@ const DEBOUNCE_MS = 250;
 export class Forecast {
   constructor() {
     this.chart = new ForecastChart(byId("forecast-chart"), (text) => setText("forecast-chart-detail", text));
+    this.truth = new TruthForm(byId("forecast-truth"), "It was");
     this.requestNumber = 0;
     byId("forecast-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -30,6 +32,7 @@ export class Forecast {
   async show(model) {
     const signature = JSON.stringify([model.name, model.inputs, model.outputs, model.forecast]);
     this.model = model;
+    this.truth.show(model);
     // A new version with the same tensors keeps what the user has typed.
     if (this.signature !== signature) {
       this.signature = signature;
@@ -109,8 +112,10 @@ export class Forecast {
       const horizon = this.horizonOf(row);
       const entries = occlusions(this, row);
       const rows = [row, ...horizon, ...entries.flatMap((entry) => entry.rows)];
-      const { response, milliseconds } = await infer(this.model.name, this.body(rows));
-      if (number === this.requestNumber) this.showResponse({ row, horizon, entries, response, milliseconds });
+      const { response, requestId, milliseconds } = await infer(this.model.name, this.body(rows));
+      if (number !== this.requestNumber) return;
+      this.showResponse({ row, horizon, entries, response, milliseconds });
+      this.truth.ask(requestId);
     } catch (error) {
       if (number !== this.requestNumber) return;
       this.clear();
@@ -169,6 +174,7 @@ export class Forecast {
   }
 
   clear() {
+    this.truth.clear();
     byId("forecast-result").hidden = byId("attribution").hidden = true;
     this.showVocabulary([]);
     this.chart.clear();

@@ -1,16 +1,14 @@
 """`overnight feedback`: labels of files in blocks, bad rows by line, and servers that want time."""
 
 import gzip
-import io
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from werkzeug.serving import make_server
 
 from overnight.cli.actions.labels import send_labels
 from overnight.cli.actions.labels.label_rows import label_rows
@@ -20,6 +18,7 @@ from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.store.errors import BadFile
 from tests.support.serving.label_spool import POLICY, LabelsInMemory, labelled_application
+from tests.support.serving.threaded_server import served
 
 CLASSES = tuple("0123456789")
 
@@ -27,27 +26,13 @@ CLASSES = tuple("0123456789")
 @pytest.fixture
 def serving(monkeypatch) -> Iterator:
     """Serve digits with a spool of labels, where the command finds it."""
-    stops = []
+    with ExitStack() as servers:
 
-    def start(spool: LabelsInMemory, **chosen) -> None:
-        wrapped = labelled_application(spool, **chosen).application
+        def start(spool: LabelsInMemory, **chosen) -> None:
+            url = servers.enter_context(served(labelled_application(spool, **chosen)))
+            monkeypatch.setenv("OVERNIGHT_SERVING_URL", url)
 
-        def application(environ, start_response):
-            length = int(environ.get("CONTENT_LENGTH") or 0)
-            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
-            return wrapped(environ, start_response)
-
-        server = make_server("127.0.0.1", 0, application, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        stops.append((server, thread))
-        monkeypatch.setenv("OVERNIGHT_SERVING_URL", f"http://127.0.0.1:{server.port}")
-
-    yield start
-    for server, thread in stops:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        yield start
 
 
 def sent(capsys, file: Path, model: str = "digits") -> tuple[int, dict, list[str]]:
