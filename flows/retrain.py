@@ -21,6 +21,7 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import data, reinstate, scoring, training
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
+from overnight.models import reference
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.promotions import Promotions
@@ -226,6 +227,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     card = render(report, context.definition, headline="the report", message=title)
     files = {
         "golden.npz": rehearsed.golden,
+        reference.FILE: training.make_reference(plan, candidate),
         "report.html": page(card, title=title),
         sbom.FILE: sbom.build(plan.model, candidate.version, plan.inputs.environment),
     }

@@ -45,6 +45,8 @@ _LONGEST_NAME = 120
 _CALIBRATION_BINS = 15
 # All bounds of the loss, whole and by slice, hold together with this probability.
 _CONFIDENCE = 0.95
+# Enough for shares; all rows of models with days, which are compared with one another.
+_SAMPLED_ROWS = 20_000
 # Days with fewer rows say little about how far days are apart.
 _DAY_ROWS = 100
 
@@ -151,7 +153,12 @@ def reference_of(
         holdout: rows that it did not learn.
         outputs: its answers to the holdout, as the exported predictor gives them.
     """
-    days, judged_days = (days_of(definition, rows.inputs) for rows in (training, holdout))
+    rows = training.n
+    days, judged_days = (days_of(definition, part.inputs) for part in (training, holdout))
+    if days is None and rows > _SAMPLED_ROWS:
+        # A fixed seed: a run that is tried again must publish the same bytes.
+        chosen = np.random.default_rng(0).choice(rows, _SAMPLED_ROWS, replace=False)
+        training = training.take(np.sort(chosen))
     summaries = []
     for most in _CATEGORIES:
         summaries = [
@@ -160,19 +167,21 @@ def reference_of(
         ]
         if len(_encoded(summaries)) <= LARGEST_BYTES * 0.8:
             break
-    kept = _within_size(summaries)
+    # Answers first: they are what matters most.
+    ordered = sorted(summaries, key=lambda summary: summary.kind == "inputs")
+    kept = ordered[: _fitting(ordered)]
     losses = _losses(definition, holdout, outputs)
     masks = list(holdout.slices.values())
     return Reference(
         version=version,
-        rows=training.n,
+        rows=rows,
         holdout_rows=holdout.n,
         features=tuple(kept),
         losses=losses,
         unit="label" if judged_days is None else "day",
         memberships=max(1, int(np.sum(masks, axis=0).max())) if masks and holdout.n else 1,
         calibration=_calibration(definition, holdout, outputs),
-        left_out=tuple(f.name for f in summaries[len(kept) :]),
+        left_out=tuple(f.name for f in ordered[len(kept) :]),
     )
 
 
@@ -391,9 +400,10 @@ def _encoded(summaries: list[FeatureSummary]) -> bytes:
     return Reference(version="", rows=0, holdout_rows=0, features=tuple(summaries)).encoded()
 
 
-def _within_size(summaries: list[FeatureSummary]) -> list[FeatureSummary]:
-    """As many of the summaries as the size allows, answers first: they are what matters most."""
-    ordered = sorted(summaries, key=lambda summary: summary.kind == "inputs")
-    sizes = np.cumsum([len(summary.encoded()) * 1.3 for summary in ordered])
-    most = int(np.searchsorted(sizes, LARGEST_BYTES * 0.8))
-    return ordered if len(_encoded(ordered)) <= LARGEST_BYTES * 0.8 else ordered[:most]
+def _fitting(ordered: list[FeatureSummary]) -> int:
+    """How many of the summaries the size allows."""
+    if len(_encoded(ordered)) <= LARGEST_BYTES * 0.8:
+        return len(ordered)
+    # Indented as a part of the whole, a summary is larger than alone.
+    sizes = np.cumsum([len(summary.encoded()) * 1.5 for summary in ordered])
+    return int(np.searchsorted(sizes, LARGEST_BYTES * 0.8))

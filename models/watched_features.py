@@ -4,6 +4,7 @@ The reference of a version is made of the same features as a day of its traffic,
 compared.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,7 +81,7 @@ def answer_features(
             width = _number(values[:, -1]) - _number(values[:, 0])
             yield WatchedFeature("confidence", f"{spec.name}: width", width)
         elif spec.datatype.startswith("FP"):
-            flat = _number(values.reshape(len(values), -1))
+            flat = _flat(values)
             single = flat.shape[1] == 1
             shown = flat[:, 0] if single else np.linalg.norm(flat, axis=1)
             yield WatchedFeature("answers", spec.name if single else f"{spec.name}: length", shown)
@@ -103,7 +104,7 @@ def _of_input(spec: TensorSpec, values: Array, *, described: bool) -> Iterator[t
     elif spec.takes_pictures:
         yield from _of_pictures(spec.name, values, described=described)
     elif not described:
-        flat = _number(values.reshape(len(values), -1))
+        flat = _flat(values)
         yield f"{spec.name}: mean", _finite(flat, np.nanmean)
         yield f"{spec.name}: deviation", _finite(flat, np.nanstd)
 
@@ -140,7 +141,7 @@ def _of_pictures(name: str, values: Array, *, described: bool) -> Iterator[tuple
 
 def _pictured(values: Array) -> dict[str, Array]:
     pictures = values.astype(np.float32)
-    grey = pictures.reshape(*pictures.shape[:3], -1)[..., :3].mean(axis=-1)
+    grey = pictures if pictures.ndim == 3 else pictures[..., :3].mean(axis=-1)
     n, height, width = grey.shape
     # What differs from the border, which is the paper, is drawn.
     border = np.median(grey[:, 0, :], axis=1) if n else np.zeros(0)
@@ -191,6 +192,11 @@ def _finite(flat: Array, statistic: Callable[..., Any]) -> Array:
     if known.any():
         result[known] = statistic(np.where(np.isfinite(flat[known]), flat[known], np.nan), axis=1)
     return result
+
+
+def _flat(values: Array) -> NDArray[np.float64]:
+    """One row of numbers for each of n rows; n may be 0."""
+    return _number(values.reshape(len(values), math.prod(values.shape[1:])))
 
 
 def _number(values: Array) -> NDArray[np.float64]:

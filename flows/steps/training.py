@@ -15,6 +15,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.step import step
+from overnight.models import reference
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import Manifest
@@ -132,6 +133,20 @@ def final_manifest(
     return publication.final_manifest(
         _draft(plan, candidate), measured, verdict, override=override, approval=plan.approval
     )
+
+
+@step
+def make_reference(plan: TrainingPlan, candidate: Candidate) -> bytes:
+    """Summarise what the version learned and answers, for its monitor."""
+    context = plan.context
+    holdout = context.holdout_examples(plan.snapshot)
+    return reference.reference_of(
+        context.definition,
+        candidate.version,
+        training=context.training_examples(plan.snapshot),
+        holdout=holdout,
+        outputs=evaluation.exported_answers(context.definition, candidate, holdout),
+    ).encoded()
 
 
 @step

@@ -46,7 +46,7 @@ def evaluate(
         outputs = {name: array[part] for name, array in outputs.items()}
     measurements = definition.measure(holdout, outputs)
     predictor = candidate.read("predictor.tflite")
-    exported = answers(predictor, encode(definition.tensors, holdout.inputs))
+    exported = exported_answers(definition, candidate, holdout)
     candidate_evaluation = Evaluation(
         measurements=(),
         exported=compare_outputs(
@@ -130,6 +130,14 @@ def predictions(candidate: Candidate) -> dict[str, Array]:
     # Without pickles, which could run code.
     with np.load(io.BytesIO(candidate.read("predictions.npz")), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def exported_answers(
+    definition: ModelDefinition, candidate: Candidate, holdout: Examples
+) -> Outputs:
+    """The answers of the exported predictor, which is what serves, to the holdout."""
+    predictor = candidate.read("predictor.tflite")
+    return answers(predictor, encode(definition.tensors, holdout.inputs))
 
 
 def pairs(holdout: Examples, candidate: Mask, champion: Mask) -> tuple[Paired, ...]:

@@ -80,6 +80,7 @@ def test_versions_are_published_approved_moved_and_rolled_back(
         "golden.npz",
         "network.keras",
         "predictor.tflite",
+        "reference.json",
         "report.html",
         "sbom.cdx.json",
     }
