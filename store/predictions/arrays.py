@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from overnight.store.encoding.arrays import objects
 from overnight.store.errors import Unrecorded
+from overnight.store.input_encodings import day_number
 from overnight.store.predictions.columns import Side
 from overnight.store.predictions.records import Array
 from overnight.store.predictions.tensor_columns import columns_of, family
@@ -34,7 +36,7 @@ def arrays_of(table: pa.Table, specs: Sequence[TensorSpec], prefix: Side) -> dic
     """The tensors of n rows by name, [n, *shape] in the type that the specification declares.
 
     Texts are object arrays of `str`, with None where a value was missing. Rows of varying length
-    are padded up to the longest of them. Rows without a tensor have its default.
+    are objects, of which each is an array. Rows without a tensor have its default.
 
     Raises:
         Unrecorded: rows lack a tensor, or have other shapes; keep those of `recorded` alone, and
@@ -66,51 +68,33 @@ def _fits(kind: pa.DataType, spec: TensorSpec) -> bool:
 
 
 def _array(table: pa.Table, spec: TensorSpec, prefix: Side) -> Array:
-    target = np.dtype(NUMPY_TYPES[spec.datatype])
-    result: Array | None = None
+    shape = () if spec.lengths else spec.shape
+    result = _blank(spec, (len(table), *shape))
     filled = np.zeros(len(table), bool)
     for column in _fitting(table, spec, prefix):
         has = np.asarray(column.is_valid()) & ~filled
-        if not has.any():
-            continue
-        values = _values(column.filter(pa.array(has)).combine_chunks(), spec, prefix)
-        result = _wide_enough(result, values, spec, len(table), target)
-        if spec.lengths:
-            result[has, : values.shape[1]] = values
-        else:
-            result[has] = values
+        result[has] = _values(column.filter(pa.array(has)).combine_chunks(), spec, prefix)
         filled |= has
-    if result is None:
-        result = _blank(spec, (len(table), *spec.shape), target)
     _check_gaps(spec, prefix, int((~filled).sum()), len(table))
     return result
 
 
-def _wide_enough(
-    result: Array | None, values: Array, spec: TensorSpec, rows: int, target: np.dtype[np.generic]
-) -> Array:
-    """The result so far, with room for rows of this length."""
-    if result is None:
-        return _blank(spec, (rows, *values.shape[1:]), target)
-    if not spec.lengths or result.shape[1] >= values.shape[1]:
-        return result
-    wider = _blank(spec, (rows, *values.shape[1:]), target)
-    wider[:, : result.shape[1]] = result
-    return wider
-
-
-def _blank(spec: TensorSpec, shape: tuple[int, ...], target: np.dtype[np.generic]) -> Array:
+def _blank(spec: TensorSpec, shape: tuple[int, ...]) -> Array:
     """What rows without a value have: the default, or what stands for a missing value."""
-    if isinstance(spec.default, (int, float)) and not spec.vocabulary:
-        return np.full(shape, spec.default, target)
-    if isinstance(spec.default, str) and spec.datatype == "BYTES":
-        return np.full(shape, spec.default, target)
-    if isinstance(spec.default, str) and spec.default in spec.vocabulary:
-        return np.full(shape, spec.vocabulary.index(spec.default), target)
-    if target.kind == "O":
-        return np.full(shape, None, target)
-    missing = np.nan if target.kind == "f" and spec.accepts_missing else spec.padding
-    return np.full(shape, missing, target)
+    target = np.dtype(object if spec.lengths else NUMPY_TYPES[spec.datatype])
+    default = spec.default
+    if isinstance(default, str) and spec.vocabulary:
+        default = spec.vocabulary.index(default)
+    if isinstance(default, str) and spec.date:
+        default = day_number(default)
+    if isinstance(default, tuple):
+        whole = np.array(default, NUMPY_TYPES[spec.datatype])
+        return (
+            objects([whole] * shape[0], shape[0]) if spec.lengths else np.tile(whole, (shape[0], 1))
+        )
+    if default is not None:
+        return np.full(shape, default, target)
+    return np.full(shape, {"O": None, "f": np.nan}.get(target.kind, 0), target)
 
 
 def _values(column: pa.Array, spec: TensorSpec, prefix: Side) -> Array:
@@ -118,32 +102,25 @@ def _values(column: pa.Array, spec: TensorSpec, prefix: Side) -> Array:
     target = np.dtype(NUMPY_TYPES[spec.datatype])
     if not spec.shape:
         return _numbers(column).astype(target)
-    lengths = np.asarray(pc.list_value_length(column))
+    counts = np.asarray(pc.list_value_length(column))
     flat = _numbers(column.flatten()).astype(target)
-    inner = int(np.prod(spec.shape[1:], dtype=np.int64))
-    fixed = inner * spec.shape[0]
+    inner = spec.shape[1:] if spec.lengths else spec.shape
+    of_inner = int(np.prod(inner, dtype=np.int64))
+    other = counts % of_inner != 0 if spec.lengths else counts != of_inner
+    if other.any():
+        raise Unrecorded(
+            f"{prefix}.{spec.name}: {other.sum()} of {len(counts)} rows have other shapes than "
+            f"{list(spec.shape)}; take only rows of versions with this schema"
+        )
     if not spec.lengths:
-        if not np.all(lengths == fixed):
-            _refuse_lengths(spec, prefix, int((lengths != fixed).sum()), len(lengths))
-        return flat.reshape(len(column), *spec.shape)
-    if np.any(lengths % inner):
-        _refuse_lengths(spec, prefix, int((lengths % inner != 0).sum()), len(lengths))
-    longest = int(lengths.max(initial=0))
-    padded = np.full((len(column), longest), spec.padding, target)
-    padded[np.arange(longest) < lengths[:, None]] = flat
-    return padded.reshape(len(column), -1, *spec.shape[1:])
+        return flat.reshape(len(column), *inner)
+    rows = np.split(flat, np.cumsum(counts)[:-1]) if len(counts) else []
+    return objects((each.reshape(-1, *inner) for each in rows), len(column))
 
 
 def _numbers(values: pa.Array) -> Array:
     numbers: Array = np.asarray(values.to_numpy(zero_copy_only=False))
     return numbers
-
-
-def _refuse_lengths(spec: TensorSpec, prefix: Side, other: int, rows: int) -> None:
-    raise Unrecorded(
-        f"{prefix}.{spec.name}: {other} of {rows} rows have other shapes than {list(spec.shape)}; "
-        "take only rows of versions with this schema"
-    )
 
 
 def _check_gaps(spec: TensorSpec, prefix: Side, gaps: int, rows: int) -> None:

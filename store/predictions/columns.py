@@ -61,6 +61,7 @@ _STORED = {
     "float64": pa.float64(),
     "object": pa.string(),
 }
+_LISTS, _NOTHING = "lists of ", "nothing"
 _LONGEST_US = 2**31 - 1
 _LAST_ROW = 2**31 - 1
 _MICROSECONDS = 1_000_000
@@ -82,11 +83,19 @@ def problem(record: AnsweredRequest | SentLabel) -> str:
         return f"its time is {record.at_us} µs since 1970"
     if isinstance(record, SentLabel):
         return "" if 0 <= record.row <= _LAST_ROW else f"it is of row {record.row}"
-    if not 1 <= record.n <= _LAST_ROW:
+    return _problem_of_tensors(record)
+
+
+def _problem_of_tensors(record: AnsweredRequest) -> str:
+    if not 0 <= record.n <= _LAST_ROW:
         return f"it has {record.n} rows"
+    if record.n and not any(values.size for values in record.outputs.values()):
+        # Rows of nothing take no bytes in a segment, and some hundred each in a table.
+        return f"it answers {record.n} rows with nothing"
     for name, values in chain(record.inputs.items(), record.outputs.items()):
-        if values.dtype.name not in _STORED:
-            return f"{name} has values of {values.dtype.name}"
+        kind = _kind(values).removeprefix(_LISTS)
+        if kind not in _STORED and kind != _NOTHING:
+            return f"{name} has values of {kind}"
         if values.shape[:1] != (record.n,):
             return f"{name} has the shape {list(values.shape)}, and it has {record.n} rows"
     return ""
@@ -97,8 +106,8 @@ def answer_rows(
 ) -> Iterator[tuple[date, pa.RecordBatch]]:
     """The rows of sound records, in batches of one day and of the same tensors each.
 
-    The batches have the columns `PREDICTIONS`, and one for each recorded input and output. The time
-    at which they were `collected` says from when on a reader knows them.
+    The batches have the columns `PREDICTIONS`, and one for each recorded input and output.
+    `collected` is when they came into the table.
     """
     alike: dict[tuple[object, ...], list[AnsweredRequest]] = defaultdict(list)
     for record in records:
@@ -110,7 +119,7 @@ def answer_rows(
 def label_rows(
     records: Sequence[SentLabel], collected: datetime
 ) -> Iterator[tuple[date, pa.RecordBatch]]:
-    """The rows of sound labels, a batch a day, with the columns `LABELS`."""
+    """The rows of sound labels, a batch a day, with the columns `LABELS`; see `answer_rows`."""
     days: dict[date, list[SentLabel]] = defaultdict(list)
     for record in records:
         days[day_of(record.at_us)].append(record)
@@ -158,7 +167,7 @@ def _answers(group: Sequence[AnsweredRequest], collected: datetime) -> pa.Record
 
 
 def _form(tensors: Mapping[str, Array]) -> tuple[object, ...]:
-    return tuple((name, each.dtype.name, each.shape[1:]) for name, each in tensors.items())
+    return tuple((name, _kind(each), each.shape[1:]) for name, each in tensors.items())
 
 
 def _column(arrays: Sequence[Array]) -> pa.Array:
@@ -166,15 +175,40 @@ def _column(arrays: Sequence[Array]) -> pa.Array:
     rows = sum(len(each) for each in arrays)
     each_row = int(np.prod(arrays[0].shape[1:], dtype=np.int64))
     flat = np.concatenate([each.reshape(-1) for each in arrays])
-    if flat.dtype == object:
-        values = _texts(flat.tolist())
-    else:
-        stored = _STORED[flat.dtype.name]
-        values = pa.array(flat.astype(stored.to_pandas_dtype(), copy=False), stored)
+    kind = _kind(flat)
+    if kind == _NOTHING:
+        return pa.nulls(rows)
+    if kind.startswith(_LISTS):
+        return _lists(flat.tolist(), _STORED[kind.removeprefix(_LISTS)])
+    values = _texts(flat.tolist()) if kind == "object" else _numbers(flat, _STORED[kind])
     if arrays[0].ndim == 1:
         return values
     offsets = np.arange(rows + 1, dtype=np.int64) * each_row
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values)
+
+
+def _kind(values: Array) -> str:
+    """The type of values; of objects, that of the first that is not missing is that of all."""
+    if values.dtype.kind != "O":
+        return values.dtype.name
+    first = next((each for each in values.reshape(-1).tolist() if each is not None), None)
+    if isinstance(first, np.ndarray):
+        return f"{_LISTS}{first.dtype.name}"
+    return _NOTHING if first is None else "object"
+
+
+def _lists(rows: Sequence[Array | None], stored: pa.DataType) -> pa.Array:
+    """Rows of varying length, each an array that is stored flat, or null."""
+    counts = [0 if each is None else each.size for each in rows]
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    flat = np.concatenate([each.reshape(-1) for each in rows if each is not None])
+    missing = pa.array([each is None for each in rows])
+    values = _numbers(flat, stored)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=missing)
+
+
+def _numbers(flat: Array, stored: pa.DataType) -> pa.Array:
+    return pa.array(flat.astype(stored.to_pandas_dtype(), copy=False), stored)
 
 
 def _texts(values: Sequence[str | None]) -> pa.Array:

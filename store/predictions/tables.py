@@ -28,8 +28,8 @@ __all__ = ["LabelTable", "PredictionTable", "SegmentId", "arrays_of", "recorded"
 class PredictionTable(DayTable):
     """What a model was asked and answered: a row for each row of a recorded request.
 
-    `day` is that of the answer (UTC). A shadow's answers are rows of their own, of the same request
-    and with the route `shadow`.
+    `day` is that of the answer (UTC), `collected` when the row came into the table.
+    A shadow's answers are rows of their own, of the same request and with the route `shadow`.
     """
 
     first_columns: ClassVar[pa.Schema] = PREDICTIONS
@@ -58,8 +58,8 @@ class PredictionTable(DayTable):
         """
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
-            every = [each for name in sorted(segments) for each in records[name]]
-            return list(answer_rows(every, datetime.now(UTC)))
+            chosen = [each for name in sorted(segments) for each in records[name]]
+            return list(answer_rows(chosen, datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 
@@ -88,7 +88,8 @@ class PredictionTable(DayTable):
 class LabelTable(DayTable):
     """The truths that were sent of a model's answers, each as it came.
 
-    `day` is that of the receipt (UTC), and `truth` is JSON by output.
+    `day` is that of the receipt (UTC), `collected` when the row came into the table, and `truth` is
+    JSON by output.
     """
 
     first_columns: ClassVar[pa.Schema] = LABELS
@@ -107,8 +108,8 @@ class LabelTable(DayTable):
         """Add the labels of segments, each segment exactly once, as `PredictionTable.append`."""
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
-            every = [each for name in sorted(segments) for each in records[name]]
-            return list(label_rows(every, datetime.now(UTC)))
+            chosen = [each for name in sorted(segments) for each in records[name]]
+            return list(label_rows(chosen, datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 

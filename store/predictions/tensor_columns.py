@@ -42,6 +42,8 @@ def columns_of(table: pa.Schema, name: str) -> list[str]:
 
 
 def _place(known: dict[str, pa.Field], field: pa.Field) -> str:
+    if pa.types.is_null(field.type):
+        return str(field.name)
     for name in _candidates(field):
         other = known.get(name.lower())
         if other is None or (other.name == name and _takes(other.type, field.type)):
