@@ -28,6 +28,7 @@ from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array, Predictor
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
+from overnight.store.objects import keys
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER, CHAMPION
 from overnight.store.registry.challenge_terms import Terms
@@ -196,6 +197,7 @@ class Router:
         """
         slot = self.slots.find(model)
         if version is not None or label is not None:
+            version = self._name_of(model, version)
             return _answered(self._slot_of(slot, version, label), answering, version)
         try:
             challenger = self._challengers.get(model)
@@ -254,7 +256,9 @@ class Router:
         Raises:
             NotServed: as `predict`.
         """
-        slot = self._slot_of(self.slots.find(model), version, label)
+        champion = self.slots.find(model)
+        version = self._name_of(model, version)
+        slot = self._slot_of(champion, version, label)
         with slot.lease(version) as loaded:
             yield loaded
 
@@ -267,6 +271,19 @@ class Router:
         own = self.slots.find(model).versions()
         challenger = self._challengers.get(model)
         return tuple(dict.fromkeys((*own, *(challenger.slot.versions() if challenger else ()))))
+
+    def _name_of(self, model: str, version: str | None) -> str | None:
+        """The name of a version that is given by its name or its number.
+
+        Raises:
+            NotServed: two loaded versions have this number.
+        """
+        if version is None or not version.isdigit():
+            return version
+        named = [name for name in self.versions(model) if str(keys.number_of(name)) == version]
+        if len(named) > 1:
+            raise NotServed(f"{model} {version!r} is the number of several versions", tuple(named))
+        return named[0] if named else version
 
     def _slot_of(self, champion: ModelSlot, version: str | None, label: str | None) -> ModelSlot:
         """The slot that has a version or label: the champion's, or the challenger's."""

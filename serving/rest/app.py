@@ -28,11 +28,23 @@ from overnight.serving.rest.routes import (
     repository,
     v1,
     v2,
+    v2_statistics,
 )
 from overnight.serving.status import Status
 from overnight.store.registry.registry import Registry
 
-_ROUTES = (v2, v1, models, metrics, history, admin, feedback, repository, docs)
+_ROUTES = (
+    v2,
+    v2_statistics,
+    v1,
+    models,
+    metrics,
+    history,
+    admin,
+    feedback,
+    repository,
+    docs,
+)
 
 
 def create_application(

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,12 +31,16 @@ class Count(Value):
 
 
 class Latency(Value):
-    """How long answers of one version took: requests in each bucket, and all seconds together."""
+    """How long answers of one version took: requests in each bucket, and all seconds together.
+
+    `last_at`: when the last one was answered, in seconds since 1970; 0 if unknown.
+    """
 
     model: str
     version: str
     buckets: tuple[int, ...]
     seconds: float
+    last_at: float = 0.0
 
 
 class RefusalGauge(Value):
@@ -104,10 +109,11 @@ class Metrics:
             latency = self._latencies.get((model, version))
             if latency is None:
                 self._forget_oldest(model)
-                latency = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0])
+                latency = self._latencies[model, version] = ([0] * (len(BOUNDS) + 1), [0.0, 0.0])
             buckets, total = latency
             buckets[bisect_left(BOUNDS, seconds)] += 1
             total[0] += seconds
+            total[1] = time.time()
 
     def refuse(self, reason: str) -> None:
         """Count one request that admission refused."""
@@ -132,7 +138,13 @@ class Metrics:
                     for (m, v, p, s), requests in self._counts.items()
                 ),
                 latencies=tuple(
-                    Latency(model=m, version=v, buckets=tuple(buckets), seconds=total[0])
+                    Latency(
+                        model=m,
+                        version=v,
+                        buckets=tuple(buckets),
+                        seconds=total[0],
+                        last_at=total[1],
+                    )
                     for (m, v), (buckets, total) in self._latencies.items()
                 ),
                 challenges=challenges,

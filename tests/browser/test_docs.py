@@ -35,7 +35,7 @@ def test_an_operation_is_found_and_its_copied_sample_works(page: Page, serving: 
 
     page.goto(_url(serving))
     page.get_by_role("link", name="POST Run inference with the current version").first.click()
-    article = page.locator("article", has=page.locator("#infer"))
+    article = page.locator("article", has=page.locator("#infer-digits"))
     expect(article).to_be_in_viewport()
     article.get_by_role("button", name="Copy curl").click()
 
@@ -53,7 +53,7 @@ def test_it_is_usable_by_keyboard(page: Page, serving: Serving) -> None:
     expect(page.get_by_role("link", name="Skip to the operations")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
-    article = page.locator("article", has=page.locator("#infer"))
+    article = page.locator("article", has=page.locator("#infer-digits"))
     closed = article.locator("details", has_text="Responses")
     closed.locator("summary").focus()
     page.keyboard.press("Enter")

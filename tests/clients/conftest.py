@@ -3,9 +3,15 @@
 import pytest
 from flask.testing import FlaskClient
 
+from overnight.serving.challenger.router import Router
+from overnight.serving.host.alias_state import SharedGeneration
+from overnight.serving.inference.loaded_version import load_version
+from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.app import create_application
+from overnight.serving.status import StandaloneStatus
 from overnight.store.schema import Schema
 from tests.support.serving import bundles, published
-from tests.support.serving.clients import application_of
+from tests.support.serving.clients import LIMITS, application_of
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +31,21 @@ def unnamed() -> FlaskClient:
     """The first model without labels."""
     tensors = Schema(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs)
     return application_of(tensors)
+
+
+@pytest.fixture
+def two_versions() -> FlaskClient:
+    """A host that serves version 2 and still has version 1."""
+    return serving_versions(bundles.version_name(1), bundles.version_name(2))
+
+
+def serving_versions(*names: str) -> FlaskClient:
+    """A host with versions of these names, of which the last serves."""
+    slots = ModelSlots()
+    slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
+    for number, name in enumerate(names, 1):
+        files = bundles.files(number)
+        manifest = bundles.manifest(number, files).model_copy(update={"version": name})
+        slot.put(LoadedVersion(number, load_version(manifest, files, threads=1), None))
+        slot.shared.activate(number)
+    return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()

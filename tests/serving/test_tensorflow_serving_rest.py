@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from overnight.store.objects.keys import number_of
 from tests.support.serving import bundles
 from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
@@ -82,7 +83,7 @@ def test_the_status_lists_the_available_versions(serving, way):
 
     assert answer["model_version_status"] == [
         {
-            "version": VERSION,
+            "version": str(number_of(VERSION)),
             "state": "AVAILABLE",
             "status": {"error_code": "OK", "error_message": ""},
         }
@@ -109,7 +110,7 @@ def test_the_metadata_is_that_of_a_saved_model(serving, way):
         ("/v1/models/digits/labels/stable:predict", {"instances": ROWS}, 404, "no label 'stable'"),
         ("/v1/models/digits:predict", {"instances": [[1.0]]}, 400, "instances[0]"),
         ("/v1/models/digits:predict", {"examples": []}, 400, "either `instances` or `inputs`"),
-        ("/v1/models/digits:classify", {"examples": [{}]}, 404, "POST /v1/models/digits:classify"),
+        ("/v1/models/digits:regress", {"examples": [{}]}, 400, "found :regress"),
         (
             "/v1/models/digits:predict",
             {"signature_name": "other", "instances": ROWS},

@@ -62,6 +62,17 @@ def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Inference:
     return run
 
 
+def v1_classify(body: bytes, _environ: Environ, limits: Limits) -> Inference:
+    """`:classify` of TensorFlow Serving's REST interface."""
+    request, has_flags = json_object(body, may_be_infinite=True), _has_flags(body)
+
+    def run(loaded: ModelVersion) -> Encoded:
+        response = v1.classify(request, loaded, limits, has_flags=has_flags)
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
+
+    return run
+
+
 def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
     """JSON, followed by raw tensors when a header gives the length of the JSON.
 
@@ -113,12 +124,15 @@ _CODECS: dict[tuple[str, str], Codec] = {
 }
 
 
-def codec_of(protocol: str, content_type: str) -> Codec:
-    """The codec for the body of an inference request.
+def codec_of(protocol: str, content_type: str, verb: str = "predict") -> Codec:
+    """The codec for the body of an inference request; `verb` is that of v1.
 
     Raises:
         WrongContentType: the protocol does not accept this type.
     """
+    if verb == "classify":
+        check_is_json(content_type)
+        return v1_classify
     codec = _CODECS.get((protocol, content_type))
     if codec is not None:
         return codec

@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST interface: `instances` by row or `inputs` by column."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,7 @@ from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.signatures import fits, sent_columns, sent_rows, signature_of
 from overnight.serving.inference.vocabulary import OutOfVocabulary
 from overnight.store.encoding.inputs import default_row
-from overnight.store.schema import TensorSpec
+from overnight.store.schema import Schema, TensorSpec
 
 SIGNATURE = "serving_default"
 
@@ -47,6 +48,64 @@ def predict(
     if unknown:
         body |= {OUT_OF_VOCABULARY: unknown.entries, OUT_OF_VOCABULARY_COUNT: len(unknown)}
     return body
+
+
+def classify(
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+) -> dict[str, Any]:
+    """Classes and scores of each example: `results` has a pair (label, score) for every class.
+
+    `examples` are objects by name, as `instances`, and `context` has what all of them share. A
+    list may be flat, as features of a `tf.Example` are, and hold a single value.
+
+    Raises:
+        UnfitInputs, BadInput: as `predict`; or the version has no classes.
+    """
+    output = classes_of(loaded)
+    if output is None:
+        expected = ":predict, as the first output has no classes"
+        raise BadInput("the path", expected=expected, found=":classify")
+    examples, context = request.get("examples"), request.get("context", {})
+    if not isinstance(examples, list) or not all(isinstance(row, dict) for row in examples):
+        raise BadInput("examples", expected="a list of objects", found=kind_of(examples))
+    if not isinstance(context, dict):
+        raise BadInput("context", expected="an object", found=kind_of(context))
+    specs = {spec.name: spec for spec in loaded.predictor.inputs}
+    rows = [_unflattened(context | row, specs) for row in examples]
+    signature = {name: request[name] for name in ("signature_name",) if name in request}
+    body = predict(signature | {"instances": rows}, loaded, limits, has_flags=has_flags)
+    labels = loaded.manifest.tensors.classes(output)
+    scores = body.pop("predictions").reshape(len(rows), -1)
+    return {"results": [list(zip(labels, row, strict=True)) for row in scores]} | body
+
+
+def classes_of(loaded: ModelVersion) -> str | None:
+    """The name of the first output where it has a named class for each of its values."""
+    tensors = loaded.manifest.tensors
+    return tensors.outputs[0].name if has_classes(tensors) else None
+
+
+def has_classes(tensors: Schema) -> bool:
+    """Whether the first output has a named class for each of its values."""
+    first = tensors.outputs[0]
+    return 0 < len(tensors.classes(first.name)) == math.prod(first.shape)
+
+
+def _unflattened(row: dict[str, Any], specs: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """A row whose flat lists are nested as their tensors are; anything else as it is."""
+    return {name: _nested(value, specs.get(name)) for name, value in row.items()}
+
+
+def _nested(value: Any, spec: TensorSpec | None) -> Any:
+    if spec is None or spec.lengths or not isinstance(value, list):
+        return value
+    if len(value) != math.prod(spec.shape) or any(isinstance(inner, list) for inner in value):
+        return value
+    if not spec.shape:
+        return value[0]
+    for length in spec.shape[:0:-1]:
+        value = [value[start : start + length] for start in range(0, len(value), length)]
+    return value
 
 
 def _inputs(

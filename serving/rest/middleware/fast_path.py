@@ -33,7 +33,9 @@ from overnight.serving.telemetry.metrics import Metrics
 
 # The same paths as the rules of `routes/v2.py` and `routes/v1.py`.
 _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
-_V1 = re.compile(r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?:predict/?")
+_V1 = re.compile(
+    r"/v1/models/([^/:]+)(?:/versions/([^/:]+)|/labels/([^/:]+))?:(predict|classify)/?"
+)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Most requests go to few paths, and a lookup costs a twentieth of parsing.
@@ -41,12 +43,13 @@ _CACHED_PATHS = 256
 
 
 class Target(NamedTuple):
-    """Protocol, model, and version or label, as the path of an inference request names them."""
+    """Protocol, model, version or label, and what to do, as the path of a request names them."""
 
     protocol: str
     model: str
     version: str | None = None
     label: str | None = None
+    verb: str = "predict"
 
 
 @lru_cache(_CACHED_PATHS)
@@ -138,8 +141,8 @@ class FastPath:
         Raises:
             BadInput, NotServed: the body is invalid, or no such version is loaded.
         """
-        protocol, model, version, label = target
-        codec = codec_of(protocol, environ.get("CONTENT_TYPE", ""))
+        protocol, model, version, label, verb = target
+        codec = codec_of(protocol, environ.get("CONTENT_TYPE", ""), verb)
         # Without a length there is no body, and reading would block on some servers.
         body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
         if "HTTP_CONTENT_ENCODING" in environ:

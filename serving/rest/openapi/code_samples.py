@@ -24,6 +24,7 @@ tensors = {tensors}  # {comment}
 request = {{
     "inputs": [
 {inputs}    ],
+    "outputs": [{{"name": {output}}}],
     "parameters": {{"binary_data_output": True}},
 }}
 text = json.dumps(request).encode()
@@ -40,18 +41,19 @@ print(memoryview(body[length:]).cast("{code}").tolist())
 
 
 def code_samples(
-    context: ApiContext, path: str, method: str, operation: dict[str, Any]
+    context: ApiContext, path: str, method: str, operation: dict[str, Any], *, model: str = ""
 ) -> list[dict[str, str]]:
-    """Samples for the first model; none for an operation that always fails."""
+    """Samples for a model, or the first one; none for an operation that always fails."""
     takes_labels = operation["operationId"] == "feedback"
     models = context.labelled() if takes_labels else context.shown()
     if not models or not any(status.startswith("2") for status in operation["responses"]):
         return []
-    model, served = next(iter(models.items()))
+    model = model or next(iter(models))
+    served = models[model]
     url = context.url + path.format(model=model, version=served.version, label="champion")
     if path.endswith("/infer"):
         samples = list(_infer(url, served.tensors, keyed=context.keyed))
-        if path == "/v2/models/{model}/infer":
+        if path == f"/v2/models/{model}/infer":
             samples.append(_triton(context, model, served.tensors))
         return samples
     key = _KEY if context.keyed and operation["security"] else ""
@@ -100,6 +102,7 @@ def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]
         inputs="".join(f"        {json.dumps(tensor)},\n" for tensor in inputs),
         key='    "X-API-Key": os.environ["OVERNIGHT_KEY"],\n' if keyed else "",
         url=json.dumps(url),
+        output=json.dumps(tensors.outputs[0].name),
         # NumPy's `l` is 4 or 8 bytes, depending on the platform of the client; `q` is always 8.
         code=np.dtype(NUMPY_TYPES[tensors.outputs[0].datatype]).char.replace("l", "q"),
     )

@@ -13,10 +13,11 @@ from pydantic import BaseModel
 from overnight import __version__
 from overnight.serving.history.local_copy import VersionSummary
 from overnight.serving.host.alias_state import RefusedVersion
+from overnight.serving.inference.codecs.v1_json import has_classes
 from overnight.serving.inference.signatures import InputSignature
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
-from overnight.serving.rest.openapi.context import ApiContext
+from overnight.serving.rest.openapi.context import ApiContext, Served
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.alias_record import AliasRecord
@@ -44,6 +45,9 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     TextEncoding: (),
     Terms: (),
 }
+# Operations whose bodies are those of one model, by the end of their paths.
+_FORMS = {"/infer": "v2", ":predict": "v1", ":classify": "classify"}
+_MODEL = {"$ref": "#/components/parameters/model"}
 _ERROR_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
@@ -52,17 +56,52 @@ def document(context: ApiContext) -> dict[str, Any]:
     document: dict[str, Any] = orjson.loads(template())
     document["servers"] = [{"url": context.url}]
     _add_models(document["components"], context)
+    document["paths"] = dict(_paths(document["paths"], context))
     for path, method, operation in operations(document):
-        content = operation.get("requestBody", {}).get("content", {})
-        if path.endswith(("/infer", ":predict")):
-            content["application/json"] = _model_requests(path[1:3], context)
         if operation["operationId"] == "feedback":
+            content = operation["requestBody"]["content"]
             content["application/json"]["examples"] = _labels(context)
         if operation["operationId"] == "challenge":
+            content = operation["requestBody"]["content"]
             example = content["application/json"]["examples"]["shadow"]["value"]
             example["version"] = next(iter(context.shown().values())).other
-        operation["x-codeSamples"] = code_samples(context, path, method, operation)
+        model = operation.pop("x-model", "")
+        operation["x-codeSamples"] = code_samples(context, path, method, operation, model=model)
     return document
+
+
+def _paths(paths: dict[str, Any], context: ApiContext) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The paths, with one for each model where the body depends on it."""
+    for path, methods in paths.items():
+        form = next((form for end, form in _FORMS.items() if path.endswith(end)), None)
+        if form is None:
+            yield path, methods
+            continue
+        for model, served in context.shown().items():
+            if form == "classify" and not has_classes(served.tensors):
+                continue
+            of_model = {
+                method: _of_model(methods[method], model, served, form) for method in methods
+            }
+            yield path.replace("{model}", model), of_model
+
+
+def _of_model(operation: dict[str, Any], model: str, served: Served, form: str) -> dict[str, Any]:
+    """An operation on one model: its body has a schema and an example of its own."""
+    example = {"v2": examples.v2_request, "v1": examples.v1_rows, "classify": examples.v1_examples}
+    body = {
+        "schema": {"$ref": f"#/components/schemas/{model}.{form}"},
+        "examples": {
+            model: {"summary": f"one row for {model}", "value": example[form](served.tensors)}
+        },
+    }
+    content = operation["requestBody"]["content"] | {"application/json": body}
+    return operation | {
+        "operationId": f"{operation['operationId']}-{model}",
+        "parameters": [each for each in operation["parameters"] if each != _MODEL],
+        "requestBody": operation["requestBody"] | {"content": content},
+        "x-model": model,
+    }
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -142,6 +181,7 @@ def _add_models(components: dict[str, Any], context: ApiContext) -> None:
     for model, served in context.shown().items():
         schemas[f"{model}.v2"] = model_schemas.v2_request(schemas, served.tensors, context.limits)
         schemas[f"{model}.v1"] = model_schemas.v1_request(served.tensors)
+        schemas[f"{model}.classify"] = model_schemas.v1_examples(served.tensors)
         parameters["model"].setdefault("examples", {})[model] = {"value": model}
         parameters["version"].setdefault("examples", {})[model] = {"value": served.version}
 
@@ -155,19 +195,4 @@ def _labels(context: ApiContext) -> dict[str, Any]:
             (model, "one label", examples.label),
             (f"{model}-several", "two labels", examples.labels),
         )
-    }
-
-
-def _model_requests(protocol: str, context: ApiContext) -> dict[str, Any]:
-    """JSON bodies of one protocol: a schema and an example for each model."""
-    example = {"v2": examples.v2_request, "v1": examples.v1_rows}[protocol]
-    models = context.shown()
-    return {
-        "schema": {
-            "anyOf": [{"$ref": f"#/components/schemas/{model}.{protocol}"} for model in models]
-        },
-        "examples": {
-            model: {"summary": f"one row for {model}", "value": example(served.tensors)}
-            for model, served in models.items()
-        },
     }

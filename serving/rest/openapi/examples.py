@@ -94,6 +94,11 @@ def _truth(tensors: Schema) -> Any:
     return _value(first) if len(first.shape) <= 1 else row(first)
 
 
+def v1_examples(tensors: Schema) -> dict[str, Any]:
+    """The same row, as an example to be classified."""
+    return {"examples": [{spec.name: row(spec) for spec in needed(tensors)}]}
+
+
 def png(tensors: Schema) -> bytes | None:
     """One row as a PNG, or None if the model takes no image."""
     try:

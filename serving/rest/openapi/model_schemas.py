@@ -19,6 +19,7 @@ _JSON_TYPES: dict[Datatype, str] = {
 }
 
 
+_SIGNATURE = {"signature_name": {"enum": ["serving_default", ""]}}
 # Bytes as TensorFlow Serving's clients send them: texts in UTF-8, or files of pictures.
 _BASE64 = {
     "type": "object",
@@ -52,13 +53,23 @@ def v1_request(tensors: Schema) -> dict[str, Any]:
     if len(values) == 1:
         row = {"anyOf": [*values.values(), row]}
         column = {"anyOf": [*columns.values(), column]}
-    signature = {"signature_name": {"enum": ["serving_default", ""]}}
     rows = {"type": "array", "minItems": 1, "items": row}
     return {
         "oneOf": [
-            {"type": "object", "required": [name], "properties": {name: body} | signature}
+            {"type": "object", "required": [name], "properties": {name: body} | _SIGNATURE}
             for name, body in (("instances", rows), ("inputs", column))
         ]
+    }
+
+
+def v1_examples(tensors: Schema) -> dict[str, Any]:
+    """The body of `:classify`."""
+    optional = {spec.name for spec in tensors.inputs if spec.default is not None}
+    row = _object({spec.name: _nested(spec) for spec in tensors.inputs}, optional)
+    return {
+        "type": "object",
+        "required": ["examples"],
+        "properties": {"examples": {"type": "array", "minItems": 1, "items": row}} | _SIGNATURE,
     }
 
 

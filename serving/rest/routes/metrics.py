@@ -13,7 +13,7 @@ from overnight.serving.telemetry import metrics
 
 routes = Blueprint("metrics", __name__)
 
-_COUNTED = {"v2.infer": "v2", "v1.predict": "v1"}
+_COUNTED = {"v2.infer": "v2", "v1.predict": "v1", "v1.classify": "v1"}
 
 
 def install(application: Flask, meter: metrics.Metrics) -> None:
@@ -21,7 +21,8 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
 
     def end(response: Response) -> Response:
         protocol = _COUNTED.get(request.endpoint or "")
-        if protocol and request.view_args:
+        # What else than POST is asked of them, such as OPTIONS, is no inference.
+        if protocol and request.view_args and request.method == "POST":
             version = request.environ.get(CHOSEN_VERSION, "")
             # Names that clients invent must not become label values: their number is unbounded.
             model = request.view_args["model"]

@@ -11,6 +11,7 @@ from overnight.serving.inference.runtime import Array
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
 from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.resources import may_list_models, resources
+from overnight.store.objects import keys
 from overnight.store.schema import TensorSpec
 
 routes = Blueprint("api", __name__, url_prefix="/api")
@@ -103,6 +104,7 @@ def _version(current: LoadedVersion) -> dict[str, Any]:
     manifest, record = current.manifest, current.record
     accuracy, forecast = manifest.measured("accuracy"), manifest.tensors.forecast
     return {
+        "number": keys.number_of(manifest.version),
         "trained_at": manifest.created_at.isoformat(),
         "trained_on_rows": manifest.data.rows,
         "accuracy": accuracy.value if accuracy else None,

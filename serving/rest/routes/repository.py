@@ -24,8 +24,9 @@ READY, UNAVAILABLE = "READY", "UNAVAILABLE"
 def index() -> Response:
     """Loaded versions, and models without one unless `ready` is true."""
     body = body_bytes()
-    only_ready = json_object(body).get("ready", False) if body.strip() else False
-    if not isinstance(only_ready, bool):
+    # MLServer's clients send null for what is not set.
+    only_ready = json_object(body).get("ready") if body.strip() else None
+    if only_ready is not None and not isinstance(only_ready, bool):
         raise BadInput("ready", expected="true or false", found=str(only_ready)[:40])
     entries = [entry for slot in resources().slots.all() for entry in _entries(slot)]
     listed = [entry for entry in entries if entry["state"] == READY or not only_ready]

@@ -7,11 +7,18 @@ from flask import Blueprint, Response
 from overnight import __version__
 from overnight.serving.lifecycle.model_slots import ModelSlots
 from overnight.serving.rest.bodies import json_response
+from overnight.serving.rest.model_config import PLATFORM
 from overnight.serving.rest.resources import may_list_models, resources
 from overnight.store.schema import TensorSpec
 
-EXTENSIONS = ["model_versions", "binary_tensor_data", "model_repository"]
-# Read once: the lookup scans all installed packages.
+EXTENSIONS = [
+    "model_versions",
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 
 routes = Blueprint("v2", __name__, url_prefix="/v2")
 
@@ -46,6 +53,12 @@ def ready() -> Response:
     return json_response(body, status=status)
 
 
+@routes.get("/models")
+def models() -> Response:
+    """The names of all models, as KServe lists them."""
+    return json_response({"models": [slot.model for slot in resources().slots.all()]})
+
+
 @routes.get("/models/<model>")
 @routes.get("/models/<model>/versions/<version>")
 def metadata(model: str, version: str | None = None) -> Response:
@@ -55,7 +68,7 @@ def metadata(model: str, version: str | None = None) -> Response:
         body = {
             "name": model,
             "versions": resources().router.versions(model),
-            "platform": "litert",
+            "platform": PLATFORM,
             "inputs": [_tensor(spec) for spec in tensors.inputs],
             "outputs": [_tensor(spec) for spec in tensors.outputs],
         }

@@ -76,7 +76,8 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
             assert done.returncode == 0, outcome
             assert done.stdout, outcome
             run += 1
-    assert run > len(operations)
+    # Operations that always refuse have none.
+    assert run > sum(bool(operation["x-codeSamples"]) for operation in operations)
 
 
 def _is_late(operation: dict) -> bool:

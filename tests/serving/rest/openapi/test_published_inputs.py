@@ -43,8 +43,8 @@ def valid(document: dict, protocol: str, body: object) -> None:
 
 def test_examples_are_valid_and_answered(client, document):
     for path, url, protocol in (
-        ("/v2/models/{model}/infer", INFER, "v2"),
-        ("/v1/models/{model}:predict", PREDICT, "v1"),
+        ("/v2/models/digits/infer", INFER, "v2"),
+        ("/v1/models/digits:predict", PREDICT, "v1"),
     ):
         content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         body = content["examples"]["digits"]["value"]
@@ -56,7 +56,7 @@ def test_examples_are_valid_and_answered(client, document):
 
 
 def test_samples_hold_requests_that_are_answered(client, document):
-    paths = (("/v2/models/{model}/infer", INFER), ("/v1/models/{model}:predict", PREDICT))
+    paths = (("/v2/models/digits/infer", INFER), ("/v1/models/digits:predict", PREDICT))
     bodies = [
         (url, json.loads(posted[1]))
         for path, url in paths
@@ -70,7 +70,7 @@ def test_samples_hold_requests_that_are_answered(client, document):
 
 
 def test_the_sample_of_raw_tensors_is_answered(client, document):
-    samples = document["paths"]["/v2/models/{model}/infer"]["post"]["x-codeSamples"]
+    samples = document["paths"]["/v2/models/digits/infer"]["post"]["x-codeSamples"]
     (source,) = [each["source"] for each in samples if each["label"].startswith("raw")]
     # Everything before the request is sent.
     names: dict = {}
