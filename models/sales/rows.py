@@ -16,6 +16,9 @@ from overnight.store.errors import BadFile
 # seems); they have a column of their own.
 APART = ("FUEL", "MISCELLANEOUS")
 NAMELESS = "NONE"
+# The fullest basket of the year has 212 pieces of one department. What is counted in thousandths
+# has more in any basket; of a small department, shares and spreads of all rows do not show it.
+MOST_PIECES = 500
 
 COLUMNS = pa.schema(
     [
@@ -47,7 +50,7 @@ def as_rows(file: str, lines: pa.Table) -> pa.Table:
     """One row for each basket and department of `LINES`: `units` in pieces, `apart` in others.
 
     Raises:
-        BadFile: a basket is of two stores or two days.
+        BadFile: a basket is of two stores or two days, or holds more pieces than any does.
     """
     for basket, name in torn_baskets(lines).items():
         expected = f"each basket whole, of one {name}"
@@ -56,7 +59,23 @@ def as_rows(file: str, lines: pa.Table) -> pa.Table:
     lines = lines.set_column(lines.column_names.index("department"), "department", named)
     # One thread: the order of additions decides the last bits of a sum.
     summed = lines.group_by(LINES.names[:4], use_threads=False).aggregate([("quantity", "sum")])
-    return to_columns(summed.rename_columns(LINES.names))
+    summed = summed.rename_columns(LINES.names)
+    _check_pieces(file, summed)
+    return to_columns(summed)
+
+
+def _check_pieces(file: str, summed: pa.Table) -> None:
+    """Check that departments are counted in pieces, but for those that never are."""
+    counted = summed.filter(pc.invert(pc.is_in(summed["department"], pa.array(APART))))
+    beyond = counted.filter(pc.greater(pc.abs(counted["quantity"]), MOST_PIECES))
+    if beyond.num_rows:
+        first = beyond.slice(0, 1).to_pylist()[0]
+        raise BadFile(
+            file,
+            expected=f"at most {MOST_PIECES} pieces of a department in a basket",
+            found=f"{first['quantity']:,.0f} of {first['department']} in basket {first['basket']}, "
+            f"and more than {MOST_PIECES} in {beyond.num_rows:,} rows; are they in other units?",
+        )
 
 
 def torn_baskets(lines: pa.Table) -> Mapping[int, str]:
