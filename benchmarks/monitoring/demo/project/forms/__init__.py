@@ -14,9 +14,9 @@ from overnight.models.digits.data_gates import DATA_GATES
 from overnight.models.examples import Examples
 from overnight.models.gates import AtLeast, BetterThan, Calibrated, MaximumRegression, WithinBudget
 
-# Enough for 98 %, and so few that 300 others are worth learning.
-EPOCHS = 8
 NETWORK = "overnight.models.digits.network"
+EPOCHS = 8
+LEARNING_RATE = 0.02
 LEAST_ACCURACY = 0.97
 
 
@@ -30,9 +30,12 @@ DEFINITION = replace(
     digits.DEFINITION,
     title="Digits of forms",
     network=NETWORK,
-    settings=digits.DEFINITION.settings.model_copy(update={"epochs": EPOCHS}),
+    settings=digits.DEFINITION.settings.model_copy(
+        update={"epochs": EPOCHS, "learning_rate": LEARNING_RATE}
+    ),
     warm=None,
     reinstatement=None,
+    perturbations={},
     open_source=CensusDigits,
     examples=examples,
     gates=(

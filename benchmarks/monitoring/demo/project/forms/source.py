@@ -11,7 +11,9 @@ from overnight.models.digits import idx, mnist_files
 from overnight.models.digits.files import read_files
 from overnight.models.digits.source import DigitsSource
 
+# Enough for 98 %, and so few that 300 others are worth learning.
 CENSUS_ROWS = 2_000
+HOLDOUT_EVERY = 1
 
 
 class CensusDigits:
@@ -41,6 +43,6 @@ class CensusDigits:
         return read_files(files)
 
     def holdout(self) -> pa.Table:
-        """The second half of the test images, which Census employees wrote."""
+        """The second half of the test images, which Census employees wrote, or a part of it."""
         rows = DigitsSource(self._places).holdout()
-        return rows.filter(np.asarray(rows["position"]) >= FIRST_CENSUS_TEST)
+        return rows.take(np.arange(FIRST_CENSUS_TEST, rows.num_rows, HOLDOUT_EVERY))
