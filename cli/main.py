@@ -22,6 +22,7 @@ from overnight.cli.commands import (
     inspect,
     keys,
     new,
+    notifications,
     predict,
     stack,
     training,
@@ -45,7 +46,13 @@ app = typer.Typer(
 )
 _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Project": (new.init, new.new, new.import_model, new.deploy),
-    "Stack": (stack.up, stack.down, inspect.status),
+    "Stack": (
+        stack.up,
+        stack.down,
+        inspect.status,
+        notifications.summary,
+        notifications.notify,
+    ),
     "Pipeline": (
         training.ingest,
         training.retrain,

@@ -14,6 +14,8 @@ from pydantic_settings import NoDecode
 from overnight.infra.formats import is_loopback
 
 SHORTEST_SECRET = 16
+# Of the summary, instead of a time of day.
+NEVER = "never"
 # Without `summary`, which is sent by a flow of its own, and `test`.
 EVENT_KINDS = (
     "refused",
@@ -111,8 +113,8 @@ def _kinds(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _time_of_day(value: str) -> str:
-    if value and not _TIME.fullmatch(value):
-        raise ValueError("expected a time of day such as 07:00, or nothing for no summary")
+    if value != NEVER and not _TIME.fullmatch(value):
+        raise ValueError(f"expected a time of day such as 07:00, or {NEVER}")
     return value
 
 

@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     # For each step of a try, and how long a run may be due before it is late.
     notify_seconds: float = Field(default=10, gt=0, le=60)
     notify_late_seconds: float = Field(default=900, ge=60)
-    # When the summary of all models is made, every day; empty for none.
+    # When the summary of all models is made, every day; or `never`.
     summary_at: TimeOfDay = "07:00"
     summary_time_zone: TimeZone = "UTC"
 

@@ -22,7 +22,18 @@ from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
 _NO_RUNS: Document = {"runs": [], "waiting_runs": [], "paused_schedules": []}
-_FLOWS = {"retrain", "ingest", "accept", "promote", "rollback", "challenge", "reproduce", "tune"}
+_FLOWS = {
+    "retrain",
+    "ingest",
+    "accept",
+    "promote",
+    "rollback",
+    "challenge",
+    "reproduce",
+    "tune",
+    "notify",
+    "summary",
+}
 
 
 def run(*, as_json: bool) -> None:

@@ -17,10 +17,10 @@ from overnight import __version__
 from overnight.infra import connections
 from overnight.infra.errors import DeploymentFailed
 from overnight.infra.prefect_api import TAG, Document, PrefectApi
-from overnight.infra.settings import load
-from overnight.infra.stack import prefect_services
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack import prefect_automations, prefect_services
 from overnight.infra.stack.generated_deployments import TEMPLATES, Generated, generate
-from overnight.store.errors import OvernightError
+from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.local_files import write_atomically
 
 FILE = "deployments.yaml"
@@ -55,15 +55,26 @@ def main() -> int:
     try:
         settings = load()
         api = connections.prefect(settings)
-        deployed = deploy(generate(), settings.home, api, prefect_services.environment(settings))
+        generated = generate(settings=settings)
+        deployed = deploy(generated, settings.home, api, prefect_services.environment(settings))
+        problems = (*deployed.errors, *_notifications(api, settings))
     except OvernightError as error:
         print(error, file=sys.stderr)
         return 1
     print(deployed)
-    for problem in deployed.errors:
+    for problem in problems:
         print(problem, file=sys.stderr)
     # The models that could be read have theirs, so the stack need not try again.
     return 0
+
+
+def _notifications(api: PrefectApi, settings: Settings) -> tuple[str, ...]:
+    """What keeps people from being notified, which keeps no model from being trained."""
+    try:
+        prefect_automations.register_notifications(api, settings)
+    except ConfigurationError as error:
+        return (str(error),)
+    return ()
 
 
 def deploy(

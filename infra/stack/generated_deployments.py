@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from overnight import models
+from overnight.infra.notification_formats import NEVER
 from overnight.infra.prefect_api import TAG
+from overnight.infra.settings import Settings
 from overnight.models.definition import ModelDefinition
 from overnight.store.errors import ConfigurationError
 
@@ -32,8 +34,8 @@ class Generated:
         return yaml.safe_dump({"deployments": [dict(e) for e in self.entries]}, sort_keys=False)
 
 
-def generate(templates: Path = TEMPLATES) -> Generated:
-    """The deployments of all models of this process.
+def generate(templates: Path = TEMPLATES, *, settings: Settings | None = None) -> Generated:
+    """The deployments of all models of this process, and those of the settings, if given.
 
     A model that cannot be imported is an error of its own, and no reason to leave out others.
     """
@@ -50,7 +52,26 @@ def generate(templates: Path = TEMPLATES) -> Generated:
         for definition in definitions
         for entry in _of_model(definition, document["each_model"], crons.get(definition.name))
     ]
-    return Generated((*document["deployments"], *own), errors)
+    common = [
+        entry for each in document["deployments"] if (entry := _as_set(each, settings)) is not None
+    ]
+    return Generated((*common, *own), errors)
+
+
+def _as_set(entry: Mapping[str, Any], settings: Settings | None) -> Mapping[str, Any] | None:
+    """A deployment that does not belong to one model, or None where the settings want none.
+
+    Nobody is notified where no channel is set, so nothing waits for that.
+    """
+    flow = entry["entrypoint"].rpartition(".")[2]
+    if flow == "notify" and (settings is None or not settings.notifies):
+        return None
+    if flow == "summary" and settings is not None and settings.summary_at != NEVER:
+        hour, minute = map(int, settings.summary_at.split(":"))
+        zone = settings.summary_time_zone
+        schedule = {"cron": f"{minute} {hour} * * *", "timezone": zone, "slug": "daily"}
+        return {**entry, "schedules": [schedule]}
+    return entry
 
 
 def _crons(definitions: Iterable[ModelDefinition]) -> Mapping[str, str]:

@@ -1,9 +1,11 @@
-"""Prefect automations that crash runs whose process is gone, and retry them."""
+"""Prefect automations: crash runs whose process is gone, retry them, and have people notified."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import Settings
+from overnight.store.errors import ConfigurationError
+from overnight.tasks.notify.occasions import ALARM_EVENT, KIND_OF_STATE, LATE
 
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _ENDED = [
@@ -21,6 +23,19 @@ _BEGUN_AGAIN = [
 ]
 _PENDING_SECONDS = 300.0
 RETRIED_TAG = "retry"
+# A worker reports one crash twice, some ten seconds apart.
+_ONCE_SECONDS = 60.0
+NOTIFY = "/deployments/name/notify/any-model"
+_ENDS = "overnight: people are notified of ends of runs"
+_LATES = "overnight: people are notified of late runs"
+_ALARMS = "overnight: people are notified of alarms"
+NOTIFICATIONS = (_ENDS, _LATES, _ALARMS)
+# Runs of ours, but for those that notify: one that fails must not start another.
+_OF_OURS = [
+    {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+    {"prefect.resource.role": "flow", "prefect.resource.name": "!notify"},
+]
+_RUN_ID = "{{ event.resource.id | replace('prefect.flow-run.', '') }}"
 
 
 def _becomes(state: str, name: str, message: str) -> list[Document]:
@@ -90,10 +105,159 @@ def wanted(settings: Settings) -> tuple[Document, ...]:
     )
 
 
+def notifications(
+    settings: Settings, deployment: str, blocks: Iterable[str] = ()
+) -> tuple[Document, ...]:
+    """The automations that start the deployment which notifies, for the kinds that are chosen.
+
+    `blocks` are the ids of Prefect's blocks by which the server itself reports late runs: where no
+    worker takes a run, none takes the one that notifies either.
+    """
+    kinds = set(settings.notify_kinds)
+    states = [state for state, kind in KIND_OF_STATE.items() if kind in kinds]
+    chosen = []
+    if states:
+        chosen.append(_of_ends(deployment, states))
+    if "late" in kinds:
+        chosen.append(_of_late_runs(settings, deployment, list(blocks)))
+    if "alarm" in kinds:
+        chosen.append(_of_alarms(deployment))
+    return tuple(chosen)
+
+
+def _notifies(deployment: str, parameters: Document) -> Document:
+    return {
+        "type": "run-deployment",
+        "source": "selected",
+        "deployment_id": deployment,
+        "parameters": parameters,
+    }
+
+
+def _template(template: str) -> Document:
+    return {"__prefect_kind": "jinja", "template": template}
+
+
+def _of_ends(deployment: str, states: list[str]) -> Document:
+    parameters = {
+        "run": _template(_RUN_ID),
+        "state": _template("{{ event.resource['prefect.state-name'] }}"),
+    }
+    return {
+        "name": _ENDS,
+        "description": "Once for each state of a run that somebody may have to act upon.",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "match": _RUNS,
+            "match_related": _OF_OURS,
+            "for_each": [*_EACH, "prefect.state-name", "prefect.run-count"],
+            "expect": [f"prefect.flow-run.{state}" for state in states],
+            "threshold": 1,
+            "within": _ONCE_SECONDS,
+        },
+        "actions": [_notifies(deployment, parameters)],
+    }
+
+
+def _of_late_runs(settings: Settings, deployment: str, blocks: list[str]) -> Document:
+    late = settings.notify_late_seconds
+    parameters = {"run": _template(_RUN_ID), "state": LATE, "blocks": not blocks}
+    what = "{{ flow_run.name }} was due at {{ flow_run.expected_start_time }} and has not begun."
+    by_server = [
+        {
+            "type": "send-notification",
+            "block_document_id": block,
+            "subject": "overnight: a run has not started",
+            "body": f"{what} Check that a worker runs: overnight status",
+        }
+        for block in blocks
+    ]
+    return {
+        "name": _LATES,
+        "description": f"A run that was due and has not begun {late:.0f} seconds later.",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": _RUNS,
+            "match_related": _OF_OURS,
+            "for_each": _EACH,
+            "after": ["prefect.flow-run.Late"],
+            # A run that waits for another one of its model is not late.
+            "expect": [
+                "prefect.flow-run.Pending",
+                "prefect.flow-run.Running",
+                "prefect.flow-run.AwaitingConcurrencySlot",
+                "prefect.flow-run.Missed",
+                *_ENDED,
+            ],
+            "threshold": 1,
+            "within": late,
+        },
+        "actions": [_notifies(deployment, parameters), *by_server],
+    }
+
+
+def _of_alarms(deployment: str) -> Document:
+    payload = _template("{{ event.payload | tojson }}")
+    parameters = {"alarm": {"__prefect_kind": "json", "value": payload}}
+    return {
+        "name": _ALARMS,
+        "description": "Once for each new alarm of the monitor.",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "match": {"prefect.resource.id": "overnight.model.*"},
+            "for_each": _EACH,
+            "expect": [ALARM_EVENT],
+            "threshold": 1,
+            "within": 0.0,
+        },
+        "actions": [_notifies(deployment, parameters)],
+    }
+
+
+def register_notifications(api: PrefectApi, settings: Settings) -> None:
+    """Create the automations that notify people, or remove them where no channel is set.
+
+    To be called after the deployments are registered.
+
+    Raises:
+        ConfigurationError: Prefect has no block of a name that is set.
+    """
+    chosen: tuple[Document, ...] = ()
+    missing: list[str] = []
+    deployment = api.find(NOTIFY) if settings.notifies else None
+    if deployment is not None:
+        documents = {block: _block(api, block) for block in settings.notify_blocks}
+        missing = [block for block, document in documents.items() if document is None]
+        known = [document["id"] for document in documents.values() if document is not None]
+        chosen = notifications(settings, deployment["id"], known)
+    _put(api, chosen)
+    names = {automation["name"] for automation in chosen}
+    for automation in api.filter("/automations"):
+        if automation["name"] in NOTIFICATIONS and automation["name"] not in names:
+            api.request("DELETE", f"/automations/{automation['id']}")
+    if missing:
+        raise ConfigurationError(
+            f"OVERNIGHT_NOTIFY_BLOCKS: Prefect at {api.url} has no block {', '.join(missing)}; "
+            "make it in Prefect's UI under Blocks, or correct the setting"
+        )
+
+
+def _block(api: PrefectApi, block: str) -> Document | None:
+    kind, _, name = block.partition("/")
+    return api.find(f"/block_types/slug/{kind}/block_documents/name/{name}")
+
+
 def register(api: PrefectApi, settings: Settings) -> None:
     """Create our automations on the server, and replace those that differ from `wanted`."""
+    _put(api, wanted(settings))
+
+
+def _put(api: PrefectApi, automations: Iterable[Document]) -> None:
     existing = {automation["name"]: automation for automation in api.filter("/automations")}
-    for automation in wanted(settings):
+    for automation in automations:
         registered = existing.get(automation["name"])
         if registered is None:
             api.request("POST", "/automations/", automation)

@@ -2,7 +2,12 @@
 
 from overnight.infra import connections
 from overnight.infra.settings import load
-from overnight.infra.stack import deployments, prefect_services, store_policies
+from overnight.infra.stack import (
+    deployments,
+    prefect_automations,
+    prefect_services,
+    store_policies,
+)
 from overnight.infra.stack.generated_deployments import generate
 from overnight.store.errors import ConfigurationError
 
@@ -13,19 +18,19 @@ def run() -> None:
     Serving needs nothing: it follows every model that has a champion.
 
     Raises:
-        ConfigurationError: a model's definition cannot be read; the others are deployed.
+        ConfigurationError: a model's definition cannot be read, or a block of notifications does
+            not exist; the others are deployed.
         OrchestratorUnavailable, DeploymentFailed
     """
     settings = load("administration")
-    generated = generate()
+    generated = generate(settings=settings)
     # Before any run of theirs: who may promote a model depends on its approval.
     store_policies.apply(settings)
+    api = connections.prefect(settings)
     deployed = deployments.deploy(
-        generated,
-        settings.home,
-        connections.prefect(settings),
-        prefect_services.environment(settings),
+        generated, settings.home, api, prefect_services.environment(settings)
     )
     print(deployed)
+    prefect_automations.register_notifications(api, settings)
     if deployed.errors:
         raise ConfigurationError("; ".join(deployed.errors))

@@ -13,6 +13,7 @@ from overnight import models
 from overnight.cli.runs import follow
 from overnight.infra.errors import DeploymentFailed, OrchestratorRefused
 from overnight.infra.prefect_api import TAG, PrefectApi
+from overnight.infra.settings import load
 from overnight.infra.stack import deployments, generated_deployments, prefect_services
 from overnight.infra.stack.generated_deployments import Generated, generate
 from overnight.models import digits
@@ -65,9 +66,32 @@ def test_a_decision_s_flow_is_deployed_once_and_the_command_finds_every_deployme
     shared = {e["entrypoint"].split(".")[-1] for e in generated if e["name"] == follow.ANY_MODEL}
     own = {e["name"] for e in generated} - {follow.ANY_MODEL}
 
-    assert shared == follow.FOR_ANY_MODEL
+    assert shared == follow.FOR_ANY_MODEL | {"summary"}
     assert own == set(models.names())
     assert not any("model" in e.get("parameters", {}) for e in generated if e["name"] not in own)
+
+
+def test_the_summary_has_its_time_and_notify_is_deployed_where_a_channel_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_flow(**values: str) -> dict[str, Mapping[str, Any]]:
+        monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+        for name, value in values.items():
+            monkeypatch.setenv(f"OVERNIGHT_{name}", value)
+        entries = generate(settings=load()).entries
+        return {entry["entrypoint"].split(".")[-1]: entry for entry in entries}
+
+    quiet = by_flow(SUMMARY_AT="06:45", SUMMARY_TIME_ZONE="Europe/Berlin")
+    without = by_flow(SUMMARY_AT="never")
+    noisy = by_flow(NOTIFY_BLOCKS="slack-webhook/team")
+
+    assert quiet["summary"]["schedules"] == [
+        {"cron": "45 6 * * *", "timezone": "Europe/Berlin", "slug": "daily"}
+    ]
+    assert "notify" not in quiet
+    assert "schedules" not in without["summary"]
+    assert "schedules" not in noisy["notify"]
+    assert "retry" not in noisy["notify"]["tags"]
 
 
 def test_forms_schedules_and_tags_are_those_of_the_definition(

@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,13 +16,19 @@ from overnight.cli.actions import status
 from overnight.cli.runs import follow
 from overnight.infra import connections
 from overnight.infra.errors import OrchestratorRefused
-from overnight.infra.prefect_api import PrefectApi
+from overnight.infra.prefect_api import TAG, PrefectApi
 from overnight.infra.settings import Settings, load
-from overnight.infra.stack import held_runs, local_secrets, prefect_services
+from overnight.infra.stack import (
+    held_runs,
+    local_secrets,
+    prefect_automations,
+    prefect_services,
+)
 from overnight.infra.stack.ports import free_port
 from overnight.store.errors import ConfigurationError
 from tests.support import event_loop
 from tests.support.waiting import until
+from tests.support.webhook_receiver import Receiver, receiving
 
 POOL = "overnight"
 FOREIGN = "https://evil.example"
@@ -317,3 +325,130 @@ def test_the_worker_takes_nothing_of_what_a_run_brings(server):
     assert configured.command is None
     assert configured.working_dir is None
     assert not configured.stream_output
+
+
+@pytest.fixture(scope="module")
+def notified(server: Settings, api: PrefectApi) -> Iterator[tuple[PrefectApi, Receiver]]:
+    """The server with the deployment that notifies, its automations, and a block for a receiver."""
+    with receiving() as receiver:
+        block_type = api.find("/block_types/slug/custom-webhook")
+        assert block_type is not None
+        schemas = api.filter(
+            "/block_schemas", block_schemas={"block_type_id": {"any_": [block_type["id"]]}}
+        )
+        webhook = {"name": "team", "url": receiver.url, "json_data": {"text": "{{body}}"}}
+        document = {
+            "name": "team",
+            "data": webhook,
+            "block_type_id": block_type["id"],
+            "block_schema_id": schemas[0]["id"],
+        }
+        api.request("POST", "/block_documents/", document)
+        deployment(api, "notify")
+        prefect_automations.register_notifications(api, channels_set(server))
+        yield api, receiver
+
+
+def channels_set(server: Settings, **changed: object) -> Settings:
+    # Below what the setting allows, so that the test need not wait for a minute.
+    values = {"notify_blocks": ("custom-webhook/team",), "notify_late_seconds": 10.0}
+    return server.model_copy(update=values | changed)
+
+
+def deployment(api: PrefectApi, flow: str) -> str:
+    """A deployment of ours of a flow, without a pool, so that nothing starts its runs."""
+    flow_id = api.request("POST", "/flows/", {"name": flow})["id"]
+    body = {"name": "any-model", "flow_id": flow_id, "tags": [TAG, flow]}
+    body |= {"parameter_openapi_schema": {"type": "object", "properties": {}}}
+    return api.request("POST", "/deployments/", body)["id"]
+
+
+def run_of(api: PrefectApi, flow: str, *states: dict[str, object]) -> str:
+    """A run of a flow that goes through some states."""
+    body = {"state": {"type": "SCHEDULED"}, "parameters": {"model": "digits"}}
+    run = api.request("POST", f"/deployments/{deployment(api, flow)}/create_flow_run", body)["id"]
+    for state in states:
+        api.request("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+    return run
+
+
+def notifications(api: PrefectApi) -> list[dict[str, object]]:
+    """The parameters of the runs that notify, oldest first."""
+    runs = api.filter(
+        "/flow_runs", flows={"name": {"any_": ["notify"]}}, sort="EXPECTED_START_TIME_ASC"
+    )
+    return [run["parameters"] for run in runs if run["parameters"]]
+
+
+@pytest.mark.servers
+def test_an_outcome_starts_one_notification_and_one_that_fails_starts_none(notified):
+    api, _ = notified
+    refused = {"type": "COMPLETED", "name": "Refused", "message": "accuracy"}
+    crashed = {"type": "CRASHED", "name": "Crashed"}
+
+    failed = run_of(api, "notify", {"type": "FAILED", "name": "Failed"})
+    quiet = run_of(api, "retrain", {"type": "COMPLETED", "name": "Promoted"})
+    # A worker reports one crash twice.
+    twice = run_of(api, "retrain", crashed, {"type": "RUNNING"}, crashed)
+    last = run_of(api, "retrain", refused)
+
+    until(lambda: {"run": last, "state": "Refused"} in notifications(api), what="a notification")
+    until(lambda: {"run": twice, "state": "Crashed"} in notifications(api), what="the crash")
+    reported = [parameters.get("run") for parameters in notifications(api)]
+    assert reported.count(twice) == reported.count(last) == 1
+    assert failed not in reported
+    assert quiet not in reported
+
+
+@pytest.mark.servers
+def test_an_alarm_starts_a_notification_with_its_payload(notified):
+    api, _ = notified
+    payload = {"model": "digits", "sequence": 7, "kind": "quality", "message": 'error "5 %"'}
+    event = {
+        "id": str(uuid.uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "overnight.alarm",
+        "resource": {"prefect.resource.id": "overnight.model.digits"},
+        "payload": payload,
+    }
+
+    api.request("POST", "/events", [event])
+
+    until(lambda: {"alarm": payload} in notifications(api), what="the alarm")
+
+
+@pytest.mark.servers
+def test_a_late_run_is_reported_by_the_server_itself_and_a_run_that_began_is_not(notified):
+    api, receiver = notified
+    late = {"type": "SCHEDULED", "name": "Late"}
+
+    began = run_of(api, "retrain", late, {"type": "RUNNING"})
+    waits = run_of(api, "retrain", late)
+
+    expected = {"run": waits, "state": "Late", "blocks": False}
+    until(lambda: expected in notifications(api), seconds=60, what="a late run")
+    until(lambda: bool(receiver.bodies), seconds=60, what="the block of the server")
+    assert began not in [parameters.get("run") for parameters in notifications(api)]
+    assert b"has not begun" in receiver.bodies[0]
+
+
+@pytest.mark.servers
+def test_what_is_not_chosen_is_not_registered_and_without_a_channel_nothing_is(notified, server):
+    api, _ = notified
+
+    def registered() -> set[str]:
+        names = {automation["name"] for automation in api.filter("/automations")}
+        return names & set(prefect_automations.NOTIFICATIONS)
+
+    before = registered()
+    prefect_automations.register_notifications(api, channels_set(server, notify_kinds=("alarm",)))
+    chosen = registered()
+    with pytest.raises(ConfigurationError, match="no block slack-webhook/nobody"):
+        prefect_automations.register_notifications(
+            api, channels_set(server, notify_blocks=("slack-webhook/nobody",))
+        )
+    prefect_automations.register_notifications(api, server)
+
+    assert before == set(prefect_automations.NOTIFICATIONS)
+    assert chosen == {"overnight: people are notified of alarms"}
+    assert registered() == set()

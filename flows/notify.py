@@ -1,0 +1,122 @@
+"""Notify people of the end of a run, of a late run, or of an alarm; started by automations."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from overnight.flows.run.channels import channels
+from overnight.flows.run.summary_facts import headline
+from overnight.infra import connections
+from overnight.infra.prefect_api import Document, PrefectApi
+from overnight.infra.settings import Settings, load
+from overnight.infra.stack.prefect_services import ui_url
+from overnight.store.errors import OvernightError
+from overnight.store.registry.monitoring import MonitorLog
+from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.notify import occasions
+from overnight.tasks.notify.delivery import ChannelResult, deliver
+from overnight.tasks.notify.message import Link, Message
+from overnight.tasks.notify.occasions import LATE, AlarmEvent, NotifiedRun
+
+_NEWEST_VERSIONS = 3
+_OUTCOMES_OF_VERSIONS = ("AwaitingApproval", "RolledBack", "Unconfirmed", "Superseded")
+
+
+# The limit is for a channel that hangs in spite of its own time-outs: this run holds up nobody.
+@flow(name="notify", persist_result=False, timeout_seconds=600)
+def notify(
+    run: str = "", state: str = "", alarm: dict[str, Any] | None = None, blocks: bool = True
+) -> State:
+    """Notify people by every channel of what happened to a run, or of an alarm.
+
+    Args:
+        run: The id of the run whose state changed.
+        state: The name of that state.
+        alarm: Instead of a run: the payload of an alarm's event.
+        blocks: Also by Prefect's notification blocks. Of late runs the server itself notifies by
+            them.
+    """
+    settings = load()
+    message = _of_alarm(settings, alarm) if alarm else _of_run(settings, run, state)
+    if message is None or message.kind not in settings.notify_kinds:
+        return Completed(name="NothingNew", message="nobody needs to know, or knows already")
+    return report(deliver(message, channels(settings, blocks=blocks)), message)
+
+
+def report(results: Sequence[ChannelResult], message: Message) -> State:
+    """The end of a run that notified: red where a channel did not take the message."""
+    shown = f"{message.subject}: {'; '.join(map(str, results)) or 'no channel is set'}"
+    if any(result.problem for result in results):
+        get_run_logger().error("not delivered everywhere: %s", shown)
+        return Failed(name="Undelivered", message=shown)
+    return Completed(name="Delivered", message=shown)
+
+
+def _of_run(settings: Settings, run: str, state: str) -> Message | None:
+    api = connections.prefect(settings)
+    document = api.find(f"/flow_runs/{run}")
+    # Deleted meanwhile, or a late run that began after all.
+    if document is None or (state == LATE and document["state_type"] != "SCHEDULED"):
+        return None
+    ended = _described(settings, api, document, state)
+    figures: tuple[tuple[str, str], ...] = ()
+    if state in _OUTCOMES_OF_VERSIONS and ended.model:
+        try:
+            figures = _figures(settings, ended.model, run)
+        except OvernightError as error:
+            get_run_logger().warning("without figures of the version: %s", error)
+    return occasions.of_run(ended, figures=figures, links=_links(settings, ended.model))
+
+
+def _described(settings: Settings, api: PrefectApi, document: Document, state: str) -> NotifiedRun:
+    states = api.request("GET", f"/flow_run_states/?flow_run_id={document['id']}")
+    # By the time this runs it may be in another state, such as one that starts it again.
+    named = [each for each in states if each["name"] == state] or [document["state"]]
+    newest = max(named, key=lambda each: str(each["timestamp"]))
+    flow_of_run = api.find(f"/flows/{document['flow_id']}") or {"name": ""}
+    due = document["expected_start_time"]
+    return NotifiedRun(
+        flow=flow_of_run["name"],
+        name=document["name"],
+        state=state,
+        message=newest["message"] or "",
+        model=str(document["parameters"].get("model") or ""),
+        starts=document["run_count"],
+        retried="retry" in document["tags"],
+        seconds=document["total_run_time"],
+        since=datetime.fromisoformat(due) if due else None,
+        at=datetime.fromisoformat(newest["timestamp"]),
+        url=f"{ui_url(settings)}/runs/flow-run/{document['id']}",
+    )
+
+
+def _figures(settings: Settings, model: str, run: str) -> tuple[tuple[str, str], ...]:
+    """The version that a run made, and its quality beside that of the champion."""
+    registry = ModelRegistry(connections.bucket(settings), model)
+    newest = registry.readable_manifests(registry.versions()[-_NEWEST_VERSIONS:]).values()
+    made = next((manifest for manifest in newest if manifest.run.id == run), None)
+    if made is None:
+        return ()
+    return ("version", made.version), ("quality", headline(registry, made))
+
+
+def _of_alarm(settings: Settings, payload: dict[str, Any]) -> Message | None:
+    alarm = AlarmEvent.model_validate(payload)
+    try:
+        log = MonitorLog(connections.bucket(settings), alarm.model)
+        before = log.at(alarm.sequence - 1) if alarm.sequence > 1 else None
+    except OvernightError as error:
+        # Rather twice than not at all.
+        get_run_logger().warning("whether it is repeated is not known: %s", error)
+        before = None
+    if occasions.is_repeated(alarm, before):
+        return None
+    return occasions.of_alarm(alarm, links=_links(settings, alarm.model))
+
+
+def _links(settings: Settings, model: str) -> tuple[Link, ...]:
+    return (Link("Serving", settings.answers_url),) if model else ()
