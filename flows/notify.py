@@ -1,8 +1,7 @@
-"""Notify people of the end of a run, of a late run, or of an alarm; started by automations."""
+"""Notify people of the end of a run, of a late run, or of alarms; started by automations."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
@@ -15,12 +14,12 @@ from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import OvernightError
-from overnight.store.registry.monitoring import MonitorLog
+from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.notify import occasions
 from overnight.tasks.notify.delivery import ChannelResult, deliver
 from overnight.tasks.notify.message import Link, Message
-from overnight.tasks.notify.occasions import LATE, AlarmEvent, NotifiedRun
+from overnight.tasks.notify.occasions import KIND_OF_STATE, LATE, NotifiedRun
 
 _NEWEST_VERSIONS = 3
 _OUTCOMES_OF_VERSIONS = ("AwaitingApproval", "RolledBack", "Unconfirmed", "Superseded")
@@ -28,20 +27,17 @@ _OUTCOMES_OF_VERSIONS = ("AwaitingApproval", "RolledBack", "Unconfirmed", "Super
 
 # The limit is for a channel that hangs in spite of its own time-outs: this run holds up nobody.
 @flow(name="notify", persist_result=False, timeout_seconds=600)
-def notify(
-    run: str = "", state: str = "", alarm: dict[str, Any] | None = None, blocks: bool = True
-) -> State:
-    """Notify people by every channel of what happened to a run, or of an alarm.
+def notify(run: str, state: str, blocks: bool = True) -> State:
+    """Notify people by every channel of what happened to a run.
 
     Args:
         run: The id of the run whose state changed.
         state: The name of that state.
-        alarm: Instead of a run: the payload of an alarm's event.
         blocks: Also by Prefect's notification blocks. Of late runs the server itself notifies by
             them.
     """
     settings = load()
-    message = _of_alarm(settings, alarm) if alarm else _of_run(settings, run, state)
+    message = _of_run(settings, run, state)
     if message is None or message.kind not in settings.notify_kinds:
         return Completed(name="NothingNew", message="nobody needs to know, or knows already")
     return report(deliver(message, channels(settings, blocks=blocks)), message)
@@ -63,6 +59,10 @@ def _of_run(settings: Settings, run: str, state: str) -> Message | None:
     if document is None or (state == LATE and document["state_type"] != "SCHEDULED"):
         return None
     ended = _described(settings, api, document, state)
+    if KIND_OF_STATE.get(state) == "alarm":
+        record, before = _records(settings, ended.model)
+        links = _links(settings, ended.model)
+        return occasions.of_alarms(ended, record, before, links=links)
     figures: tuple[tuple[str, str], ...] = ()
     if state in _OUTCOMES_OF_VERSIONS and ended.model:
         try:
@@ -104,18 +104,16 @@ def _figures(settings: Settings, model: str, run: str) -> tuple[tuple[str, str],
     return ("version", made.version), ("quality", headline(registry, made))
 
 
-def _of_alarm(settings: Settings, payload: dict[str, Any]) -> Message | None:
-    alarm = AlarmEvent.model_validate(payload)
+def _records(settings: Settings, model: str) -> tuple[MonitorRecord | None, MonitorRecord | None]:
+    """The newest record of the monitor, which runs one after another, and the one before it."""
+    log = MonitorLog(connections.bucket(settings), model)
     try:
-        log = MonitorLog(connections.bucket(settings), alarm.model)
-        before = log.at(alarm.sequence - 1) if alarm.sequence > 1 else None
+        record = log.last()
+        before = log.at(record.sequence - 1) if record is not None and record.sequence > 1 else None
     except OvernightError as error:
-        # Rather twice than not at all.
-        get_run_logger().warning("whether it is repeated is not known: %s", error)
-        before = None
-    if occasions.is_repeated(alarm, before):
-        return None
-    return occasions.of_alarm(alarm, links=_links(settings, alarm.model))
+        get_run_logger().warning("which alarms are new is not known: %s", error)
+        return None, None
+    return record, before
 
 
 def _links(settings: Settings, model: str) -> tuple[Link, ...]:

@@ -3,6 +3,7 @@
 Prefect is imported only where a block is used, so that the command line starts without it.
 """
 
+import inspect
 from dataclasses import dataclass
 
 from overnight.infra.settings import Settings
@@ -32,6 +33,7 @@ class PrefectBlock:
         """
         from prefect.blocks.abstract import NotificationBlock
         from prefect.blocks.core import Block
+        from prefect.utilities.asyncutils import run_coro_as_sync
 
         try:
             block = Block.load(self.block)
@@ -49,7 +51,10 @@ class PrefectBlock:
             )
         try:
             with block.raise_on_failure():
-                block.notify(body=text(message), subject=f"overnight: {message.subject}")
+                sent = block.notify(body=text(message), subject=f"overnight: {message.subject}")
+                # Those of Prefect are run by the call; those of others may be plain coroutines.
+                if inspect.isawaitable(sent):
+                    run_coro_as_sync(sent)
         except Exception as error:  # noqa: BLE001
             raise NotDelivered(
                 f"{self.block} failed ({type(error).__name__}); try it in Prefect's UI",

@@ -84,16 +84,21 @@ def _with_runs(api: PrefectApi, summary: ModelSummary, now: datetime) -> ModelSu
     coming = runs({"type": {"any_": ["SCHEDULED"]}}, "EXPECTED_START_TIME_ASC", **due)
     since = {"expected_start_time": {"after_": (now - _PERIOD).isoformat()}}
     missed = runs({"name": {"any_": ["Missed", "Late"]}}, "EXPECTED_START_TIME_ASC", **since)
-    last = ended[0] if ended else None
-    return replace(
+    summary = replace(
         summary,
-        outcome=last["state_name"] if last else "no run yet",
-        is_red=bool(last) and last["state_type"] in {"FAILED", "CRASHED"},
-        reason=((last["state"] or {}).get("message") or "") if last else "",
-        ended_at=_time(last["end_time"] or last["expected_start_time"]) if last else None,
+        outcome="no run yet",
         next_run=_time(coming[0]["expected_start_time"]) if coming else None,
         missed=len(missed),
     )
+    for last in ended[:1]:
+        return replace(
+            summary,
+            outcome=last["state_name"],
+            is_red=last["state_type"] in {"FAILED", "CRASHED"},
+            reason=(last["state"] or {}).get("message") or "",
+            ended_at=_time(last["end_time"] or last["expected_start_time"]),
+        )
+    return summary
 
 
 def _time(text: str | None) -> datetime | None:

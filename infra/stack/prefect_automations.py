@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import Settings
 from overnight.store.errors import ConfigurationError
-from overnight.tasks.notify.occasions import ALARM_EVENT, KIND_OF_STATE, LATE
+from overnight.tasks.notify.occasions import KIND_OF_STATE, LATE
 
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _ENDED = [
@@ -28,8 +28,7 @@ _ONCE_SECONDS = 60.0
 NOTIFY = "/deployments/name/notify/any-model"
 _ENDS = "overnight: people are notified of ends of runs"
 _LATES = "overnight: people are notified of late runs"
-_ALARMS = "overnight: people are notified of alarms"
-NOTIFICATIONS = (_ENDS, _LATES, _ALARMS)
+NOTIFICATIONS = (_ENDS, _LATES)
 # Runs of ours, but for those that notify: one that fails must not start another.
 _OF_OURS = [
     {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
@@ -120,8 +119,6 @@ def notifications(
         chosen.append(_of_ends(deployment, states))
     if "late" in kinds:
         chosen.append(_of_late_runs(settings, deployment, list(blocks)))
-    if "alarm" in kinds:
-        chosen.append(_of_alarms(deployment))
     return tuple(chosen)
 
 
@@ -195,25 +192,6 @@ def _of_late_runs(settings: Settings, deployment: str, blocks: list[str]) -> Doc
             "within": late,
         },
         "actions": [_notifies(deployment, parameters), *by_server],
-    }
-
-
-def _of_alarms(deployment: str) -> Document:
-    payload = _template("{{ event.payload | tojson }}")
-    parameters = {"alarm": {"__prefect_kind": "json", "value": payload}}
-    return {
-        "name": _ALARMS,
-        "description": "Once for each new alarm of the monitor.",
-        "trigger": {
-            "type": "event",
-            "posture": "Reactive",
-            "match": {"prefect.resource.id": "overnight.model.*"},
-            "for_each": _EACH,
-            "expect": [ALARM_EVENT],
-            "threshold": 1,
-            "within": 0.0,
-        },
-        "actions": [_notifies(deployment, parameters)],
     }
 
 

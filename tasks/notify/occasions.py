@@ -5,11 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import Field
-
-from overnight.store.registry.monitoring import MonitorRecord
-from overnight.store.values import Value
-from overnight.tasks.notify.message import Kind, Link, Message, one_line
+from overnight.store.registry.monitoring import Alarm, MonitorRecord
+from overnight.tasks.notify.message import Kind, Link, Message
 
 # The names of states in which a run may end, and what people choose them by.
 KIND_OF_STATE: Mapping[str, Kind] = {
@@ -22,9 +19,11 @@ KIND_OF_STATE: Mapping[str, Kind] = {
     "Unconfirmed": "unconfirmed",
     "SourceFailed": "source-failed",
     "Superseded": "superseded",
+    # How a run of the monitor ends that raised an alarm, or had something follow from one.
+    "Drifted": "alarm",
 }
 LATE = "Late"
-ALARM_EVENT = "overnight.alarm"
+_SHOWN_ALARMS = 5
 STARTS_AT_MOST = 3
 _REPEATABLE = {"retrain", "ingest", "reproduce", "tune"}
 # The command that a message of ours names for the person who decides.
@@ -78,7 +77,11 @@ def of_run(
     if run.state == LATE:
         return _late(run, links)
     kind = KIND_OF_STATE.get(run.state)
-    if kind is None or (kind == "crashed" and run.retried and 1 < run.starts < STARTS_AT_MOST):
+    if (
+        kind is None
+        or kind == "alarm"
+        or (kind == "crashed" and run.retried and 1 < run.starts < STARTS_AT_MOST)
+    ):
         return None
     took = (("took", f"{run.seconds:,.0f} s"),) if run.seconds else ()
     own = (Link("This run", run.url),) if run.url else ()
@@ -129,42 +132,52 @@ def _late(run: NotifiedRun, links: tuple[Link, ...]) -> Message:
     )
 
 
-class AlarmEvent(Value):
-    """The payload of the event that a monitor emits for a new alarm of a model.
+def of_alarms(
+    run: NotifiedRun,
+    record: MonitorRecord | None,
+    before: MonitorRecord | None,
+    *,
+    links: tuple[Link, ...] = (),
+) -> Message | None:
+    """The message about the alarms of a monitor's run, or None where nothing of it is new.
 
-    `kind` is that of the alarm, `feature` what it is about, `consequence` what follows from it.
+    `before` is the record before that of the run. Without a record, which the store could not give,
+    there is a message: rather twice than not at all.
     """
-
-    model: str = Field(max_length=63)
-    sequence: int
-    kind: str = Field(max_length=100)
-    message: str = ""
-    consequence: str = ""
-    feature: str = ""
-
-
-def of_alarm(alarm: AlarmEvent, *, links: tuple[Link, ...] = ()) -> Message:
-    """The message about an alarm."""
-    about = f" of {one_line(alarm.feature)}" if alarm.feature else ""
+    new = _new_alarms(record, before) if record else ()
+    if record is not None and not new and _same_consequence(record, before):
+        return None
+    about = ", ".join(sorted({f"{alarm.kind} of {alarm.feature}" for alarm in new}))
+    figures = tuple(
+        (
+            f"{alarm.kind} of {alarm.feature}",
+            f"{alarm.value:.4g}, expected {alarm.expected:.4g}, since {alarm.since:%Y-%m-%d %H:%M}",
+        )
+        for alarm in new[:_SHOWN_ALARMS]
+    )
+    messages = "; ".join(alarm.message for alarm in new[:_SHOWN_ALARMS])
+    follows = f"{record.consequence.action}: {record.consequence.reason}" if record else ""
     return Message(
         kind="alarm",
-        title=f"{alarm.model}: alarm, {alarm.kind}{about}",
-        model=alarm.model,
-        outcome="Alarm",
-        reason=alarm.message,
-        figures=(("monitor record", str(alarm.sequence)),),
-        to_do=f"What follows: {alarm.consequence}" if alarm.consequence else "Look at the report.",
-        command=f"overnight monitor {alarm.model}",
-        links=links,
+        title=f"{run.model}: alarm{', ' if about else ''}{about}",
+        model=run.model,
+        outcome=run.state,
+        reason=messages or run.message,
+        figures=figures,
+        to_do=f"What follows: {follows}" if follows else "Look at the report of the monitor.",
+        command=f"overnight monitor {run.model}",
+        links=((Link("This run", run.url),) if run.url else ()) + links,
+        at=run.at or datetime.now(UTC),
     )
 
 
-def is_repeated(alarm: AlarmEvent, before: MonitorRecord | None) -> bool:
-    """Whether the record before that of an alarm had the same alarm already."""
-    if before is None:
-        return False
-    features = {alarm.feature} if alarm.feature else {each.feature for each in before.alarms}
-    return any(each.kind == alarm.kind and each.feature in features for each in before.alarms)
+def _new_alarms(record: MonitorRecord, before: MonitorRecord | None) -> tuple[Alarm, ...]:
+    known = {(alarm.kind, alarm.feature) for alarm in before.alarms} if before else set()
+    return tuple(alarm for alarm in record.alarms if (alarm.kind, alarm.feature) not in known)
+
+
+def _same_consequence(record: MonitorRecord, before: MonitorRecord | None) -> bool:
+    return before is not None and before.consequence.action == record.consequence.action
 
 
 def of_test() -> Message:

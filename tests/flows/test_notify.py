@@ -109,25 +109,27 @@ def test_a_block_of_prefect_gets_the_text_and_one_that_does_not_exist_is_named(a
 
 def test_an_alarm_is_reported_once_until_it_ends(api, receiver, s3_bucket):
     alarm = Alarm(kind="quality", feature="all", message="", value=1, expected=0, since=NOW)
-    common = {"model": "digits", "champion": None, "since": None, "until": NOW}
     log = MonitorLog(s3_bucket, "digits")
+    names = []
     for sequence in (1, 2):
-        log.append(MonitorRecord(sequence=sequence, alarms=(alarm,), **common))
-    payload = {"model": "digits", "kind": "quality", "message": "error 5 %", "consequence": "wait"}
+        written = MonitorRecord(
+            model="digits", sequence=sequence, champion=None, since=None, until=NOW, alarms=(alarm,)
+        )
+        log.append(written)
+        run = run_in(api, "Drifted", "COMPLETED", "retrain: labels say so")
+        names.append(notify(run=run, state="Drifted", return_state=True).name)
 
-    first = notify(alarm={**payload, "sequence": 1}, return_state=True)
-    again = notify(alarm={**payload, "sequence": 2}, return_state=True)
-
-    assert (first.name, again.name) == ("Delivered", "NothingNew")
-    assert len(receiver.bodies) == 1
+    assert names == ["Delivered", "NothingNew"]
+    (body,) = receiver.bodies
+    assert json.loads(body)["kind"] == "alarm"
 
 
 def test_without_the_store_an_alarm_is_reported_all_the_same(api, receiver, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "wrong")
+    run = run_in(api, "Drifted", "COMPLETED", "retrain: labels say so")
 
-    state = notify(alarm={"model": "digits", "sequence": 2, "kind": "quality"}, return_state=True)
-
-    assert state.name == "Delivered"
+    assert notify(run=run, state="Drifted", return_state=True).name == "Delivered"
+    assert "labels say so" in json.loads(receiver.bodies[0])["reason"]
 
 
 def test_kinds_that_nobody_chose_are_not_sent(api, receiver, monkeypatch):

@@ -3,9 +3,7 @@
 import json
 import os
 import subprocess
-import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -389,7 +387,7 @@ def test_an_outcome_starts_one_notification_and_one_that_fails_starts_none(notif
     failed = run_of(api, "notify", {"type": "FAILED", "name": "Failed"})
     quiet = run_of(api, "retrain", {"type": "COMPLETED", "name": "Promoted"})
     # A worker reports one crash twice.
-    twice = run_of(api, "retrain", crashed, {"type": "RUNNING"}, crashed)
+    twice = run_of(api, "retrain", crashed, crashed)
     last = run_of(api, "retrain", refused)
 
     until(lambda: {"run": last, "state": "Refused"} in notifications(api), what="a notification")
@@ -398,23 +396,6 @@ def test_an_outcome_starts_one_notification_and_one_that_fails_starts_none(notif
     assert reported.count(twice) == reported.count(last) == 1
     assert failed not in reported
     assert quiet not in reported
-
-
-@pytest.mark.servers
-def test_an_alarm_starts_a_notification_with_its_payload(notified):
-    api, _ = notified
-    payload = {"model": "digits", "sequence": 7, "kind": "quality", "message": 'error "5 %"'}
-    event = {
-        "id": str(uuid.uuid4()),
-        "occurred": datetime.now(UTC).isoformat(),
-        "event": "overnight.alarm",
-        "resource": {"prefect.resource.id": "overnight.model.digits"},
-        "payload": payload,
-    }
-
-    api.request("POST", "/events", [event])
-
-    until(lambda: {"alarm": payload} in notifications(api), what="the alarm")
 
 
 @pytest.mark.servers
@@ -441,7 +422,7 @@ def test_what_is_not_chosen_is_not_registered_and_without_a_channel_nothing_is(n
         return names & set(prefect_automations.NOTIFICATIONS)
 
     before = registered()
-    prefect_automations.register_notifications(api, channels_set(server, notify_kinds=("alarm",)))
+    prefect_automations.register_notifications(api, channels_set(server, notify_kinds=("late",)))
     chosen = registered()
     with pytest.raises(ConfigurationError, match="no block slack-webhook/nobody"):
         prefect_automations.register_notifications(
@@ -450,5 +431,5 @@ def test_what_is_not_chosen_is_not_registered_and_without_a_channel_nothing_is(n
     prefect_automations.register_notifications(api, server)
 
     assert before == set(prefect_automations.NOTIFICATIONS)
-    assert chosen == {"overnight: people are notified of alarms"}
+    assert chosen == {"overnight: people are notified of late runs"}
     assert registered() == set()

@@ -4,14 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from overnight.store.registry.monitoring import Alarm, MonitorRecord
+from overnight.store.registry.monitoring import Alarm, Consequence, MonitorRecord
 from overnight.tasks.notify import message as messages
 from overnight.tasks.notify.occasions import (
     KIND_OF_STATE,
-    AlarmEvent,
     NotifiedRun,
-    is_repeated,
-    of_alarm,
+    of_alarms,
     of_run,
 )
 
@@ -19,10 +17,11 @@ NOW = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
 
 
 def run(state: str, **changed) -> NotifiedRun:
-    return NotifiedRun("retrain", "retrain-digits", state, **{"model": "digits"} | changed)
+    values = {"flow": "retrain", "name": "retrain-digits", "model": "digits"}
+    return NotifiedRun(state=state, **values | changed)
 
 
-@pytest.mark.parametrize("state", KIND_OF_STATE)
+@pytest.mark.parametrize("state", KIND_OF_STATE.keys() - {"Drifted"})
 def test_every_outcome_names_the_model_and_what_to_do(state):
     message = of_run(run(state, message="because of this", url="http://p/v2/runs/1"))
 
@@ -88,28 +87,47 @@ def test_long_reasons_leave_room_for_what_to_do():
     assert "Read the card" in messages.text(message)
 
 
-def alarm(**changed) -> AlarmEvent:
-    values = {"model": "digits", "sequence": 3, "kind": "quality", "message": "error 5 %"}
-    return AlarmEvent.model_validate(values | changed)
+def record(sequence: int, *features: str, action: str = "retrain") -> MonitorRecord:
+    return MonitorRecord(
+        model="digits",
+        sequence=sequence,
+        champion=None,
+        since=None,
+        until=NOW,
+        alarms=tuple(
+            Alarm(kind="quality", feature=each, message=f"error of {each}", value=0.05,
+                  expected=0.01, since=NOW)
+            for each in features
+        ),
+        consequence=Consequence(action=action, reason="labels say so"),
+    )  # fmt: skip
 
 
-def test_an_alarm_says_what_follows():
-    message = of_alarm(alarm(consequence="retrain", feature="all"))
+def test_an_alarm_has_its_figures_and_what_follows():
+    message = of_alarms(run("Drifted", flow="monitor"), record(1, "all"), None)
 
-    assert messages.document(message)["to_do"] == "What follows: retrain"
+    assert message is not None
     assert message.subject == "digits: alarm, quality of all"
+    text = messages.text(message)
+    assert "0.05, expected 0.01, since 2026-12-01 02:00" in text
+    assert "What follows: retrain: labels say so" in text
 
 
 @pytest.mark.parametrize(
-    ("kind", "feature", "repeated"),
-    [("quality", "all", True), ("quality", "", True), ("inputs", "all", False),
-     ("quality", "sevens", False)],
-)  # fmt: skip
-def test_an_alarm_that_continues_is_repeated(kind, feature, repeated):
-    seen = Alarm(kind="quality", feature="all", message="", value=1, expected=0, since=NOW)
-    before = MonitorRecord(
-        model="digits", sequence=2, champion=None, since=None, until=NOW, alarms=(seen,)
-    )
+    ("before", "after", "reported"),
+    [
+        (record(1, "all"), record(2, "all"), None),
+        (record(1, "all"), record(2, "all", "sevens"), "quality of sevens"),
+        (record(1), record(2, "all"), "quality of all"),
+        (record(1, "all", action="wait"), record(2, "all"), "alarm"),
+        # What the store could not give is reported: rather twice than not at all.
+        (None, None, "alarm"),
+    ],
+)
+def test_an_alarm_that_continues_is_reported_once(before, after, reported):
+    message = of_alarms(run("Drifted"), after, before)
 
-    assert is_repeated(alarm(kind=kind, feature=feature), before) is repeated
-    assert not is_repeated(alarm(kind=kind, feature=feature), None)
+    assert (message.subject if message else None) == (
+        f"digits: alarm, {reported}" if reported and reported != "alarm"
+        else reported and "digits: alarm"
+    )  # fmt: skip
