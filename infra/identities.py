@@ -13,7 +13,9 @@ from typing import Any, Literal, cast, get_args
 
 from overnight.store.errors import ConfigurationError
 
-Name = Literal["landing", "training", "serving", "operator", "administration", "keeping"]
+Name = Literal[
+    "landing", "training", "serving", "operator", "administration", "keeping", "reading"
+]
 NAMES: tuple[Name, ...] = get_args(Name)
 # Identities that sign what they write, each with a key of its own.
 Signing = Literal["training", "administration", "operator", "serving"]
@@ -51,8 +53,9 @@ def check(name: str) -> Name:
 
 
 def signing(name: Name) -> Signing:
-    """The identity with whose key this one signs; landing and keeping sign nothing of their own."""
-    return "administration" if name in {"landing", "keeping"} else cast(Signing, name)
+    """The identity with whose key this one signs; some sign nothing of their own."""
+    signs_nothing = name in {"landing", "keeping", "reading"}
+    return "administration" if signs_nothing else cast(Signing, name)
 
 
 def generate() -> Credentials:

@@ -227,7 +227,7 @@ def test_nobody_changes_the_rules_of_the_bucket_or_removes_it(name, client):
     )
 
 
-@pytest.mark.parametrize("name", ["landing", "serving", "operator", "keeping"])
+@pytest.mark.parametrize("name", ["landing", "serving", "operator", "keeping", "reading"])
 def test_who_publishes_nothing_cannot_overwrite_a_version_either(name, client, bucket):
     mine = client(name)
 

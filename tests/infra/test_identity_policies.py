@@ -14,7 +14,7 @@ POLICIES = Path(identities.__file__).parent / "policies"
 ONCE = {"Null": {"s3:if-none-match": "false"}}
 KNOWN = {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject", "s3:CreateBucket"}
 # Delta Lake creates its log's entries once by itself, and names its files so that none is twice.
-TABLES = ("datasets/*/rows/", "datasets/*/holdout/")
+TABLES = ("datasets/*/rows/", "datasets/*/holdout/", "predictions/", "labels/")
 
 
 def statements(name: identities.Name) -> list[dict]:
@@ -92,7 +92,7 @@ def test_every_object_of_ours_is_created_by_whom_it_belongs_to_and_overwritten_b
 
 
 @pytest.mark.parametrize("name", identities.NAMES)
-def test_only_keeping_deletes_more_than_was_taken_in(name):
+def test_only_keeping_deletes_more_than_what_passes_through_and_what_is_private(name):
     deletable = {
         one
         for statement in statements(name)
@@ -103,7 +103,20 @@ def test_only_keeping_deletes_more_than_was_taken_in(name):
     if name == "keeping":
         assert "models/*/versions/*" in deletable
     else:
-        assert deletable <= {"landing/*", "probe/*"}
+        assert deletable <= {"landing/*", "probe/*", "spool/*", "predictions/*", "labels/*"}
+
+
+def test_reading_reads_tables_and_versions_and_has_no_other_right():
+    actions = {
+        action: below(statement)
+        for statement in statements("reading")
+        for action in statement["Action"]
+    }
+
+    assert actions == {
+        "s3:GetObject": ["predictions/*", "labels/*", "datasets/*", "models/*"],
+        "s3:ListBucket": [""],
+    }
 
 
 def test_the_example_for_a_seaweedfs_of_ones_own_is_what_the_policies_say():
