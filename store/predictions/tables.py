@@ -45,12 +45,15 @@ class PredictionTable(DayTable):
         return cls(TableAddress.in_folder(folder, keys.predictions(model)))
 
     def append(
-        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]]
+        self,
+        records: Mapping[SegmentId, Sequence[AnsweredRequest]],
+        *,
+        collected: datetime | None = None,
     ) -> frozenset[SegmentId]:
         """Add the rows of segments, each exactly once, in one commit.
 
         Returns the segments whose rows this call added; the others had come before. The records
-        are sound (`columns.problem`).
+        are sound (`columns.problem`). They were `collected` at this time, or else at the commit.
 
         Raises:
             StoreUnavailable: after any number of tries it is safe to try again.
@@ -59,7 +62,7 @@ class PredictionTable(DayTable):
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
             chosen = [each for name in sorted(segments) for each in records[name]]
-            return list(answer_rows(chosen, datetime.now(UTC)))
+            return list(answer_rows(chosen, collected or datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 
@@ -104,12 +107,14 @@ class LabelTable(DayTable):
         """A model's table in a local folder."""
         return cls(TableAddress.in_folder(folder, keys.labels(model)))
 
-    def append(self, records: Mapping[SegmentId, Sequence[SentLabel]]) -> frozenset[SegmentId]:
+    def append(
+        self, records: Mapping[SegmentId, Sequence[SentLabel]], *, collected: datetime | None = None
+    ) -> frozenset[SegmentId]:
         """Add the labels of segments, each segment exactly once, as `PredictionTable.append`."""
 
         def rows(segments: frozenset[SegmentId]) -> Batches:
             chosen = [each for name in sorted(segments) for each in records[name]]
-            return list(label_rows(chosen, datetime.now(UTC)))
+            return list(label_rows(chosen, collected or datetime.now(UTC)))
 
         return self._append_segments(list(records), rows)
 

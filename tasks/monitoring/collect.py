@@ -110,18 +110,22 @@ def collect(
     are for the next collection. The memory that it takes depends on neither their number nor that
     of rows.
 
+    Args:
+        now: the time of the collection, where it is simulated; rows have it as `collected`.
+
     Raises:
         StoreUnavailable, StoreDenied, CorruptTable: what is not collected stays in the spool.
     """
     tally = _Tally()
-    now = now or datetime.now(UTC)
+    # Without a given time that of each commit: what is committed later belongs to a later period.
+    stamp, now = now, now or datetime.now(UTC)
     oldest = now - timedelta(days=min(keep_days, REMEMBERED_DAYS - 1))
     since = datetime(oldest.year, oldest.month, oldest.day, tzinfo=UTC)
     period = (_microseconds(since), _microseconds(now + _AHEAD))
     for batch in _batches(bucket, model, period, tally):
         # Both before the removal: either of them knows a segment that it has.
-        added = predictions.append(batch.answers) if batch.answers else frozenset()
-        labelled = labels.append(batch.labels) if batch.labels else frozenset()
+        added = predictions.append(batch.answers, collected=stamp) if batch.answers else frozenset()
+        labelled = labels.append(batch.labels, collected=stamp) if batch.labels else frozenset()
         tally.counts["answers"] += sum(each.n for name in added for each in batch.answers[name])
         tally.counts["labels"] += sum(len(batch.labels[name]) for name in labelled)
         for key in batch.keys.values():

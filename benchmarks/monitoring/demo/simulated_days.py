@@ -1,7 +1,7 @@
 """Simulated days: what serving recorded is dated back, between its shipping and its collection.
 
 Nothing of the product has another clock for it. Serving stamps each record when it answers; its
-segments wait in the bucket until the monitor collects them, and there the days are put in.
+segments wait in the bucket until they are collected, and there the days are put in.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.s3 import S3Address
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
 from overnight.store.predictions.segments import (
     MAXIMUM_SEGMENT_BYTES,
@@ -19,6 +20,8 @@ from overnight.store.predictions.segments import (
     parse_segment_name,
     segment_name,
 )
+from overnight.store.predictions.tables import LabelTable, PredictionTable
+from overnight.tasks.monitoring.collect import Collected, collect
 
 _HOST = "simulated-days"
 # Inside a day answers come in the morning, and labels in the evening.
@@ -56,6 +59,11 @@ class SimulatedDays:
             self.bucket.remove(key)
             dated += len(moved)
         return dated
+
+    def collect(self, address: S3Address, now: datetime) -> Collected:
+        """Commit what was dated to the tables, as a monitor run at that time does first."""
+        tables = PredictionTable.on_s3(address, self.model), LabelTable.on_s3(address, self.model)
+        return collect(self.bucket, self.model, *tables, now=now)
 
     def _shipped(self) -> Sequence[str]:
         below = self.bucket.keys_below(keys.spool(self.model) + "/")

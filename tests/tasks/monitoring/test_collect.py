@@ -70,6 +70,15 @@ def test_segments_of_all_hosts_are_moved_into_the_tables(spool: Spool) -> None:
     assert spool.collect() == Collected()
 
 
+def test_rows_say_when_they_were_collected(spool: Spool) -> None:
+    ship(spool.bucket, 1, answered("a"), sent("a"))
+
+    spool.collect()
+
+    for table in (spool.predictions, spool.labels):
+        assert set(table.read(columns=["collected"])["collected"].to_pylist()) == {NOW}
+
+
 def test_a_segment_that_is_shipped_again_adds_nothing(spool: Spool) -> None:
     ship(spool.bucket, 1, answered("a"), sent("a"))
     spool.collect()
