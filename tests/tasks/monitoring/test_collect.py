@@ -199,9 +199,9 @@ class KillingPredictions(PredictionTable):
     fuse: Fuse
 
     def append(
-        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]]
+        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]], **others
     ) -> frozenset[SegmentId]:
-        return self.fuse.around(lambda: super(KillingPredictions, self).append(records))
+        return self.fuse.around(lambda: super(KillingPredictions, self).append(records, **others))
 
     def _add(self, *arguments) -> None:
         self.fuse.around(lambda: super(KillingPredictions, self)._add(*arguments))
@@ -212,8 +212,10 @@ class KillingLabels(LabelTable):
 
     fuse: Fuse
 
-    def append(self, records: Mapping[SegmentId, Sequence[SentLabel]]) -> frozenset[SegmentId]:
-        return self.fuse.around(lambda: super(KillingLabels, self).append(records))
+    def append(
+        self, records: Mapping[SegmentId, Sequence[SentLabel]], **others
+    ) -> frozenset[SegmentId]:
+        return self.fuse.around(lambda: super(KillingLabels, self).append(records, **others))
 
 
 def killed_collect(spool: Spool, fuse: Fuse) -> bool:
@@ -287,9 +289,9 @@ class Unanswering(PredictionTable):
     """A table whose commit succeeds, and whose answer is lost."""
 
     def append(
-        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]]
+        self, records: Mapping[SegmentId, Sequence[AnsweredRequest]], **others
     ) -> frozenset[SegmentId]:
-        super().append(records)
+        super().append(records, **others)
         raise StoreUnavailable("http://store", "no answer")
 
 
