@@ -13,9 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 from overnight.store.errors import ConfigurationError
 
-Name = Literal[
-    "landing", "training", "serving", "operator", "administration", "keeping", "reading"
-]
+Name = Literal["landing", "training", "serving", "operator", "administration", "keeping", "reading"]
 NAMES: tuple[Name, ...] = get_args(Name)
 # Identities that sign what they write, each with a key of its own.
 Signing = Literal["training", "administration", "operator", "serving"]
