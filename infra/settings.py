@@ -171,6 +171,13 @@ class Settings(BaseSettings):
     # How long requests are still answered once `ready` has turned false.
     drain_seconds: float = Field(default=10, ge=0)
     log_requests: bool = False
+    # Whether answers are recorded as their models declare; how many megabytes of them wait on the
+    # disk of this host for the store; how many seconds of them a worker that is killed loses at
+    # most; and after how many seconds they are shipped.
+    prediction_log: bool = True
+    prediction_log_spool_mb: int = Field(default=512, ge=1)
+    prediction_log_seconds: float = Field(default=1.0, ge=0.1, le=60)
+    prediction_log_segment_seconds: float = Field(default=60, ge=1, le=86_400)
     # Tokens for administration and for predictions; files hold one `name token` a line.
     admin_tokens_file: AbsolutePath = None
     admin_token: SecretStr = SecretStr("")

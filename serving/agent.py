@@ -25,9 +25,11 @@ from overnight.serving.lifecycle.memory_budget import DEFAULT_BYTES, MemoryBudge
 from overnight.serving.lifecycle.model_slots import ModelSlot, ModelSlots
 from overnight.serving.lifecycle.probe import ChildProbe, Probe
 from overnight.serving.lifecycle.watcher import Watcher
+from overnight.serving.prediction_log.shipper import SegmentShipper
+from overnight.serving.prediction_log.spool import PredictionSpool, SpoolConfig
 from overnight.serving.status import HostStatus
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
-from overnight.serving.telemetry.metrics import Metrics
+from overnight.serving.telemetry.metrics import Metrics, PredictionCounters
 from overnight.serving.telemetry.traffic import TrafficFile, TrafficSampler
 from overnight.store.errors import BadKey, StoreError
 from overnight.store.objects import keys
@@ -52,6 +54,7 @@ class FollowConfig:
     """The models that a worker follows, and how. `models` empty: every model in the store.
 
     `server_started`: when the server of this worker started, in seconds since 1970.
+    `prediction_log`: where answers are recorded; None to record none.
     """
 
     folder: Path
@@ -62,6 +65,7 @@ class FollowConfig:
     workers: int
     loaded_bytes: int = DEFAULT_BYTES
     server_started: float = 0.0
+    prediction_log: SpoolConfig | None = None
 
 
 class HostAgent:
@@ -90,7 +94,14 @@ class HostAgent:
         self.slots = ModelSlots(expected=following.models)
         # The router reads it at every request; only the loader's thread adds to it.
         self.challengers: dict[str, Challenger] = {}
-        self.comparisons = comparisons = Comparisons()
+        spool_config = following.prediction_log
+        self.predictions = predictions = PredictionSpool(spool_config) if spool_config else None
+        self._shipper = (
+            SegmentShipper(spool_config.folder, bucket, replica=following.replica)
+            if spool_config
+            else None
+        )
+        self.comparisons = comparisons = Comparisons(predictions)
         # Read by requests, which come once all of this is made.
         self.router = Router(
             self.slots,
@@ -125,6 +136,7 @@ class HostAgent:
         meter = Metrics(
             challenges=self._challenge_stats,
             loads=self._loader.loads,
+            predictions=self._prediction_counters,
             comparison_queue_length=lambda: comparisons.waiting,
         )
         self.status = HostStatus(folder, meter, worker=self.registration.worker[:8])
@@ -152,6 +164,8 @@ class HostAgent:
             self.tick_history,
             self.tick_counters,
             self._tick_comparisons,
+            self.tick_shipping,
+            *([self.predictions.tick] if self.predictions else []),
         ):
             self._start(tick)
 
@@ -165,6 +179,8 @@ class HostAgent:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+        if self.predictions is not None:
+            self.predictions.close()
         self._leadership.release()
         self.registration.remove()
 
@@ -213,6 +229,12 @@ class HostAgent:
             self.registration.write_counters(self.status.meter.snapshot())
         rest = self._traffic_sampler.tick() if self._leadership.held else COUNTERS_SECONDS
         return min(rest, COUNTERS_SECONDS)
+
+    def tick_shipping(self) -> float:
+        """The leader ships closed segments of the prediction log. Returns seconds to rest."""
+        if self._shipper is None or not self._leadership.held:
+            return LEADER_SECONDS
+        return self._shipper.tick()
 
     def _tick_comparisons(self) -> float:
         self.comparisons.lower_priority()
@@ -265,6 +287,11 @@ class HostAgent:
         # A copy: models are added by the loader's thread meanwhile.
         newest = [challenger.stats() for challenger in list(self.challengers.values())]
         return tuple(stats for stats in newest if stats is not None)
+
+    def _prediction_counters(self) -> PredictionCounters:
+        if self.predictions is None or self._shipper is None:
+            return PredictionCounters()
+        return self.predictions.counters().model_copy(update={"shipped": self._shipper.shipped()})
 
     def _make_folders(self) -> None:
         """Make a folder for each model in the store; by it all workers of the host learn of it."""

@@ -15,6 +15,7 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.disk_cache import read_bundle
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.prediction_log.spool import SpoolConfig
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.client_address import TrustedProxies
@@ -37,8 +38,9 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
     chosen = settings.load()
     logging.configure(chosen.log_level)
     address = connections.address(chosen)
+    folder = folder_of(chosen.home, address)
     following = FollowConfig(
-        folder=folder_of(chosen.home, address),
+        folder=folder,
         models=chosen.serving_models,
         replica=chosen.replica,
         poll_seconds=chosen.poll_seconds,
@@ -46,6 +48,7 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
         workers=chosen.serving_workers,
         loaded_bytes=chosen.loaded_versions_mb * 1_000_000,
         server_started=server_started,
+        prediction_log=prediction_log(chosen, folder),
     )
     # One try: the watcher retries with its next poll.
     bucket = S3Bucket(address, read_seconds=10, tries=1)
@@ -71,6 +74,20 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
             log_requests=chosen.log_requests,
             draining=DrainFlag.open(draining) if draining else DrainFlag(),
         ),
+        predictions=agent.predictions,
+        labels=agent.predictions,
+    )
+
+
+def prediction_log(chosen: settings.Settings, folder: Path) -> SpoolConfig | None:
+    """Where answers are recorded, below the folder of the host's state; None where they are not."""
+    if not chosen.prediction_log:
+        return None
+    return SpoolConfig(
+        folder / "predictions",
+        spool_bytes=chosen.prediction_log_spool_mb * 1_000_000,
+        lost_seconds=chosen.prediction_log_seconds,
+        segment_seconds=chosen.prediction_log_segment_seconds,
     )
 
 

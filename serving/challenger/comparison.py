@@ -23,6 +23,7 @@ from overnight.serving.errors import BadInput
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.validation import check_range
 from overnight.serving.lifecycle.model_slots import LoadedVersion
+from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.store.errors import IncomparableVersions
 from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.manifest import Manifest
@@ -94,12 +95,16 @@ class AnswerComparison:
     counters: ChallengeCounters
     by_challenger: bool
     request_id: str
+    client: str = ""
+    caller: str = ""
 
 
 class Comparisons:
     """The queue of one worker. All its logic is in `tick`; its thread only waits in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, predictions: PredictionSpool | None = None) -> None:
+        """`predictions` records the answers of the other version."""
+        self._predictions = predictions
         self._queue: deque[AnswerComparison] = deque()
         self._is_low_priority = False
         self._turn = 0
@@ -131,7 +136,7 @@ class Comparisons:
             self._bytes_out += comparison.call.input_bytes
             with _leased(comparison) as is_loaded:
                 if is_loaded:
-                    compare(comparison, turn=self._turn)
+                    compare(comparison, turn=self._turn, predictions=self._predictions)
         return RESTS_PER_WORK * (time.thread_time() - began) if self.waiting else IDLE_SECONDS
 
     @property
@@ -165,8 +170,13 @@ def _leased(comparison: AnswerComparison) -> Iterator[bool]:
             version.is_compared = False
 
 
-def compare(comparison: AnswerComparison, *, turn: int) -> None:
-    """Answer with the other version, and every few turns with both, to compare their CPU time."""
+def compare(
+    comparison: AnswerComparison, *, turn: int, predictions: PredictionSpool | None = None
+) -> None:
+    """Answer with the other version, and every few turns with both, to compare their CPU time.
+
+    What the other version answers is recorded in `predictions`.
+    """
     call, counters = comparison.call, comparison.counters
     is_timed = turn % TIMED_EVERY == 0
     try:
@@ -191,6 +201,8 @@ def compare(comparison: AnswerComparison, *, turn: int) -> None:
                 counters.count_compared_failed(error, comparison.request_id)
             return
         seconds[is_challenger] = time.thread_time() - began
+        if predictions is not None and is_challenger != comparison.by_challenger:
+            _record(comparison, loaded, answers[is_challenger], seconds[is_challenger], predictions)
     if not comparison.by_challenger:
         counters.count_compared_answered()
     if is_timed and min(seconds.values()) > 0:
@@ -203,6 +215,26 @@ def compare(comparison: AnswerComparison, *, turn: int) -> None:
         pair = AnswerPair(answers[False][name], by_name.outputs(answers[True])[name])
         differs = differing(comparison.champion.manifest, pair, comparison.terms)
         counters.count_compared_answers(differs, pair, comparison.request_id)
+
+
+def _record(
+    comparison: AnswerComparison,
+    loaded: LoadedVersion,
+    answers: Mapping[str, Array],
+    seconds: float,
+    predictions: PredictionSpool,
+) -> None:
+    """Record an answer that no client saw; its inputs are in the record of the one that was."""
+    predictions.offer_answer(
+        loaded.manifest,
+        {},
+        answers,
+        request=comparison.request_id,
+        caller=comparison.caller,
+        client=comparison.client,
+        route="shadow",
+        seconds=seconds,
+    )
 
 
 def _answer(loaded: LoadedVersion, call: RecordedCall) -> dict[str, Array]:

@@ -29,6 +29,7 @@ from overnight.serving.inference.runtime import Array, Predictor
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.telemetry.challenge_stats import ChallengeStats
 from overnight.store.objects import keys
+from overnight.store.predictions.records import Route
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.alias_rules import CHALLENGER, CHAMPION
 from overnight.store.registry.challenge_terms import Terms
@@ -38,6 +39,8 @@ from overnight.store.registry.manifest import Manifest
 _LABELS = (CHAMPION, CHALLENGER)
 
 _Answer = TypeVar("_Answer")
+# An answer, the version that gave it, and which of the routes led to that version.
+_Routed = tuple[_Answer, LoadedVersion, Route]
 
 
 class IncompatibleChallenger(Exception):
@@ -46,10 +49,11 @@ class IncompatibleChallenger(Exception):
 
 @dataclass(frozen=True)
 class RequestContext:
-    """The client that sent a request, and the id of the request."""
+    """The client that sent a request, the id of the request, and the client's own id of it."""
 
     client: str = ""
     request_id: str = ""
+    caller: str = ""
 
 
 class RecordingVersion:
@@ -185,8 +189,9 @@ class Router:
         label: str | None = None,
         client: str = "",
         request_id: str = "",
-    ) -> tuple[_Answer, LoadedVersion]:
-        """An answer by one version throughout, and that version.
+        caller: str = "",
+    ) -> _Routed[_Answer]:
+        """An answer by one version throughout, that version, and the route to it.
 
         It is the current one, or one by name or label; a request that names neither may be answered
         by a canary, or where it has inputs that only an earlier version takes, by that one.
@@ -198,21 +203,23 @@ class Router:
         slot = self.slots.find(model)
         if version is not None or label is not None:
             version = self._name_of(model, version)
-            return _answered(self._slot_of(slot, version, label), answering, version)
+            named = self._slot_of(slot, version, label)
+            return _answered(named, answering, version, route="named")
         try:
             challenger = self._challengers.get(model)
             if (
                 challenger is not None
                 and (challenge := challenger.active_challenge(slot)) is not None
             ):
-                return self._challenged(answering, RequestContext(client, request_id), challenge)
+                context = RequestContext(client, request_id, caller)
+                return self._challenged(answering, context, challenge)
             return _answered(slot, answering)
         except UnfitInputs as error:
             return self._answered_earlier(slot, answering, error)
 
     def _answered_earlier(
         self, slot: ModelSlot, answering: Callable[[ModelVersion], _Answer], unfit: UnfitInputs
-    ) -> tuple[_Answer, LoadedVersion]:
+    ) -> _Routed[_Answer]:
         """Answer a request of a client that knows an earlier version's inputs.
 
         By the current version, where it needs nothing else and what is sent too much was an input
@@ -243,7 +250,7 @@ class Router:
             why = f"version {era.version} took them and cannot answer any more: {error}"
             raise unfit.explained(f"{changes}; {why}" if changes else why) from None
         try:
-            return answering(loaded), loaded
+            return answering(loaded), loaded, "earlier"
         finally:
             slot.release(loaded, era.version)
 
@@ -308,7 +315,7 @@ class Router:
         answering: Callable[[ModelVersion], _Answer],
         context: RequestContext,
         challenge: ActiveChallenge,
-    ) -> tuple[_Answer, LoadedVersion]:
+    ) -> _Routed[_Answer]:
         """An answer by the champion, recorded when it is sampled, or by a canary."""
         if challenge.terms.mode == "shadow":
             if random.random() < challenge.terms.share:
@@ -322,19 +329,19 @@ class Router:
         answering: Callable[[ModelVersion], _Answer],
         context: RequestContext,
         challenge: ActiveChallenge,
-    ) -> tuple[_Answer, LoadedVersion]:
+    ) -> _Routed[_Answer]:
         with challenge.champion.lease() as serving:
             recording = RecordingVersion(serving)
             answer = answering(recording)
         self._compare(recording, serving, context, challenge, by_challenger=False)
-        return answer, serving
+        return answer, serving, "champion"
 
     def _canary(
         self,
         answering: Callable[[ModelVersion], _Answer],
         context: RequestContext,
         challenge: ActiveChallenge,
-    ) -> tuple[_Answer, LoadedVersion]:
+    ) -> _Routed[_Answer]:
         champion = challenge.champion
         try:
             with challenge.challenger.slot.lease(wait_seconds=0) as loaded:
@@ -359,7 +366,7 @@ class Router:
             return answered
         challenge.counters.count_answered()
         self._compare(recording, serving, context, challenge, by_challenger=True)
-        return answer, loaded
+        return answer, loaded, "canary"
 
     def _compare(
         self,
@@ -379,6 +386,8 @@ class Router:
                 counters=challenge.counters,
                 by_challenger=by_challenger,
                 request_id=context.request_id,
+                client=context.client,
+                caller=context.caller,
             )
             self._comparisons.offer(comparison)
 
@@ -397,10 +406,12 @@ def _answered(
     slot: ModelSlot,
     answering: Callable[[ModelVersion], _Answer],
     version: str | None = None,
-) -> tuple[_Answer, LoadedVersion]:
+    *,
+    route: Route = "champion",
+) -> _Routed[_Answer]:
     # Not `with slot.lease()`: its generator costs a microsecond, and this is every request.
     loaded = slot.acquire(version)
     try:
-        return answering(loaded), loaded
+        return answering(loaded), loaded, route
     finally:
         slot.release(loaded, version)

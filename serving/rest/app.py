@@ -4,6 +4,7 @@ from flask import Flask, Response, g, request
 
 from overnight.serving.challenger.router import Router
 from overnight.serving.inference.limits import Limits
+from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.serving.rest import errors
 from overnight.serving.rest.headers import (
     CHOSEN_VERSION,
@@ -55,9 +56,12 @@ def create_application(
     administrators: Tokens = NO_TOKENS,
     registry: Registry | None = None,
     admission: Admission | None = None,
+    predictions: PredictionSpool | None = None,
     labels: LabelSpool | None = None,
 ) -> Flask:
     """An application that serves the loaded versions; without `admission`, to all clients.
+
+    `predictions` records what they answer.
 
     `registry` is where administrators write alias records; without it, they can change nothing.
     `labels` is where labels of answers are kept; without it, none are taken.
@@ -74,6 +78,7 @@ def create_application(
         keys=admission.keys,
         administrators=administrators,
         draining=admission.draining,
+        predictions=predictions,
         registry=registry,
         labels=labels,
     )
@@ -87,7 +92,14 @@ def create_application(
     security_headers.install(application)
     flask = application.wsgi_app
     middleware = AdmissionMiddleware(
-        FastPath(flask, router=router, limits=limits, meter=status.meter, ids=ids),
+        FastPath(
+            flask,
+            router=router,
+            limits=limits,
+            meter=status.meter,
+            ids=ids,
+            predictions=predictions,
+        ),
         report_error=flask,
         limits=limits,
         administrators=administrators,

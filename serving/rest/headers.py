@@ -10,7 +10,8 @@ REQUEST_ID = "X-Request-Id"
 NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
 # Environ keys: the name of the client's API key; by what the client is limited, once its request is
-# admitted; the error that Flask must report; and the version that was chosen for the request.
+# admitted; the error that Flask must report; the version that was chosen for the request; and how
+# long its body is, once it is unpacked.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
 SLOT = "overnight.slot"
@@ -18,6 +19,7 @@ SLOT = "overnight.slot"
 HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"
 CHOSEN_VERSION = "overnight.version"
+BODY_BYTES = "overnight.body_bytes"
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 

@@ -9,6 +9,7 @@ from overnight.serving.errors import AdministrationClosed, UnknownToken
 from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.model_slots import ModelSlots
+from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.serving.rest.label_limit import DailyLabels, LabelSpool
 from overnight.serving.rest.middleware.token_auth import Tokens, bearer, key_of
 from overnight.serving.status import Status
@@ -29,6 +30,8 @@ class Resources:
     keys: Tokens
     administrators: Tokens
     draining: DrainFlag
+    # None where nothing is recorded: it is switched off, or this is a rehearsal.
+    predictions: PredictionSpool | None = None
     registry: Registry | None = None
     labels: LabelSpool | None = None
     daily_labels: DailyLabels = field(default_factory=DailyLabels)

@@ -42,7 +42,7 @@ class Server:
         shared: Resources = application.extensions["overnight"]
         # Not the application itself, which would add nothing but a call.
         self._admission: AdmissionMiddleware = application.wsgi_app  # type: ignore[assignment]
-        self._limits = shared.limits
+        self._limits, self._predictions = shared.limits, shared.predictions
         self._uploads = Uploads(shared.limits)
         self._quick = QuickPaths()
         # Started on demand; nearly all of them only wait for one of the few inference slots.
@@ -55,6 +55,9 @@ class Server:
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
         self._threads.shutdown(wait=False)
+        # What was answered in the last half second is still in memory.
+        if self._predictions is not None:
+            self._predictions.close()
 
     def _watch(self) -> None:
         self._uploads.drop_late()

@@ -67,6 +67,37 @@ class WorkerGauges(Value):
     comparison_queue_length: int = 0
 
 
+class RecordedCount(Value):
+    """How many answers or labels of a model were written to its prediction log."""
+
+    model: str
+    kind: str
+    records: int
+
+
+class DroppedRecords(Value):
+    """How many were not, for one reason."""
+
+    model: str
+    reason: str
+    records: int
+
+
+class ShippedSegments(Value):
+    """How many segments of a model's prediction log this worker shipped, while it led."""
+
+    model: str
+    segments: int
+
+
+class PredictionCounters(Value):
+    """The prediction log of one worker."""
+
+    recorded: tuple[RecordedCount, ...] = ()
+    dropped: tuple[DroppedRecords, ...] = ()
+    shipped: tuple[ShippedSegments, ...] = ()
+
+
 class WorkerCounters(Value):
     """What one worker counted since it started, and its load now."""
 
@@ -75,6 +106,7 @@ class WorkerCounters(Value):
     latencies: tuple[Latency, ...] = ()
     challenges: tuple[ChallengeStats, ...] = ()
     loads: tuple[Loads, ...] = ()
+    predictions: PredictionCounters = PredictionCounters()
     gauges: WorkerGauges = WorkerGauges()
 
 
@@ -86,10 +118,11 @@ class Metrics:
         *,
         challenges: Callable[[], tuple[ChallengeStats, ...]] = tuple,
         loads: Callable[[], tuple[Loads, ...]] = tuple,
+        predictions: Callable[[], PredictionCounters] = PredictionCounters,
         comparison_queue_length: Callable[[], int] = int,
     ) -> None:
         """The arguments count elsewhere in this process; they are called for each snapshot."""
-        self._challenges, self._loads = challenges, loads
+        self._challenges, self._loads, self._predictions = challenges, loads, predictions
         self._comparison_queue_length = comparison_queue_length
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, int], int] = {}
@@ -121,7 +154,7 @@ class Metrics:
             self._refused[reason] = self._refused.get(reason, 0) + 1
 
     def snapshot(self) -> WorkerCounters:
-        challenges, loads = self._challenges(), self._loads()
+        challenges, loads, predictions = self._challenges(), self._loads(), self._predictions()
         gauges = WorkerGauges(
             resident_bytes=_resident_bytes(),
             requests_in_flight=len(self.in_flight),
@@ -149,6 +182,7 @@ class Metrics:
                 ),
                 challenges=challenges,
                 loads=loads,
+                predictions=predictions,
                 gauges=gauges,
             )
 
@@ -207,6 +241,38 @@ def render_workers(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
             for worker, snapshot in workers.items()
         ]
         yield from gauges(f"overnight_{name}", help_text, samples)
+
+
+def render_predictions(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
+    """The lines of each worker's prediction log."""
+    logs = [(worker, snapshot.predictions) for worker, snapshot in workers.items()]
+    yield from counters(
+        "overnight_prediction_records_total",
+        "Answers and labels that were written to the prediction log.",
+        [
+            ({"model": each.model, "kind": each.kind, "worker": worker}, each.records)
+            for worker, log in logs
+            for each in log.recorded
+        ],
+    )
+    yield from counters(
+        "overnight_prediction_records_dropped_total",
+        "Answers and labels that were not: queue, spool or disk was full, or unencodable.",
+        [
+            ({"model": each.model, "reason": each.reason, "worker": worker}, each.records)
+            for worker, log in logs
+            for each in log.dropped
+        ],
+    )
+    yield from counters(
+        "overnight_prediction_segments_shipped_total",
+        "Segments of the prediction log that were shipped to the store.",
+        [
+            ({"model": each.model, "worker": worker}, each.segments)
+            for worker, log in logs
+            for each in log.shipped
+        ],
+    )
 
 
 def counters(

@@ -1,5 +1,6 @@
 """Records of the prediction log, as serving writes them: answered requests, and labels of them."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -67,3 +68,13 @@ class SentLabel:
     client: str
     origin: LabelOrigin
     authenticated: bool = False
+
+
+def client_digest(model: str, client: str) -> str:
+    """What stands for the key of a client where a model's log has digests of them, in hexadecimal.
+
+    The sha256 of the model's name, a zero byte and the key, in UTF-8: the same on every host, so
+    that the rows of a client are found for deletion, and another one for each model. A secret would
+    hide keys that can be guessed, but every host would have to know it.
+    """
+    return hashlib.sha256(f"{model}\0{client}".encode(errors="replace")).hexdigest()

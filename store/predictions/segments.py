@@ -9,6 +9,7 @@ A process that writes may die at any byte, so the end of a segment may be torn: 
 not decoded.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -46,6 +47,8 @@ _SEGMENT = re.compile(r"([0-9a-f]{32})-([0-9]{8})\.log")
 _TYPES = {name: np.dtype(name) for name in NUMPY_TYPES.values() if name != "object"}
 _ROUTES, _ORIGINS = frozenset(get_args(Route)), frozenset(get_args(LabelOrigin))
 _MAXIMUM_AXES = 32
+# The byte order of numpy's types that are not little-endian, on a machine that is.
+_FOREIGN = ">"
 _TEXT, _LISTS = "text", "lists"
 
 # A request in the header of a frame: request, caller, at_us, route, client, latency_us, n, digest.
@@ -182,6 +185,17 @@ def encode_labels(records: Sequence[SentLabel]) -> bytes:
     return _frame(_dumps({"kind": "labels", "labels": labels}), [])
 
 
+def inputs_digest(inputs: Mapping[str, Array]) -> str:
+    """The sha256 of the published inputs of a request, in hexadecimal: equal for equal values."""
+    hashed = hashlib.sha256()
+    for name in sorted(inputs):
+        values: list[Any] = []
+        hashed.update(_dumps(_described(name, (inputs[name],), values)))
+        for rows in values:
+            hashed.update(rows.tobytes())
+    return hashed.hexdigest()
+
+
 def decode(segment: bytes) -> "SegmentReader":
     """The records of a segment, in the order in which they were written.
 
@@ -237,7 +251,12 @@ class SegmentReader(Iterator[AnsweredRequest | SentLabel]):
 
 
 def _frame(header: bytes, values: Sequence[Any]) -> bytes:
-    body = b"".join((_LENGTH.pack(len(header)), header, *values))
+    length = _LENGTH.pack(len(header))
+    try:
+        body = b"".join((length, header, *values))
+    except (BufferError, ValueError):
+        # An array whose values do not lie in memory in the order of its axes.
+        body = b"".join((length, header, *(rows.tobytes() for rows in values)))
     if len(body) > MAXIMUM_FRAME_BYTES or len(header) > MAXIMUM_HEADER_BYTES:
         expected = (
             f"at most {MAXIMUM_FRAME_BYTES:,} bytes in a frame, "
@@ -256,10 +275,11 @@ def _described(name: str, arrays: Sequence[Array], values: list[Any]) -> dict[st
     if kind.name not in _TYPES:
         expected = f"values of {', '.join(_TYPES)}"
         raise BadRecord(f"tensor {name!r}", expected=expected, actual=kind.name)
-    if not kind.isnative:
-        arrays = [rows.astype(kind.newbyteorder("=")) for rows in arrays]
-    # Joining takes the bytes of arrays as they lie in memory.
-    values.extend(rows if rows.flags.c_contiguous else rows.tobytes() for rows in arrays)
+    if any(rows.dtype != kind for rows in arrays):
+        raise BadRecord(f"tensor {name!r}", expected="values of one type", actual="several")
+    if kind.byteorder == _FOREIGN:
+        arrays = [rows.astype(kind.newbyteorder("<")) for rows in arrays]
+    values.extend(arrays)
     return {"name": name, "type": kind.name, "shape": shape}
 
 
@@ -274,7 +294,7 @@ def _described_objects(name: str, rows: Array, values: list[Any]) -> dict[str, A
     if not is_array or len(types) > 1 or not types <= _TYPES.keys() or rows.ndim != 1:
         expected = "texts, or rows of one numeric type"
         raise BadRecord(f"tensor {name!r}", expected=expected, actual=f"{sorted(types)}")
-    values.extend(np.ascontiguousarray(value) for value in present)
+    values.extend(present)
     shapes = [None if value is None else value.shape for value in flat]
     return {"name": name, "type": _LISTS, "of": types.pop(), "shapes": shapes}
 

@@ -32,6 +32,8 @@ _READ_AS_JSON = frozenset(
         "application/octet-stream",
     }
 )
+# Key of the environ: the id by which the body of a request names it, if it is a text.
+CALLER = "overnight.caller"
 _BINARY_LENGTH = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 # 32 more than the largest window makes zlib detect the header of gzip or zlib by itself.
 _GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
@@ -88,6 +90,8 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
         request = json_object(text)
         v2_binary.attach(request, raw)
     has_flags = _has_flags(text)
+    if isinstance(caller := request.get("id"), str):
+        environ[CALLER] = caller
 
     def run(loaded: ModelVersion) -> Encoded:
         response = v2_json.infer(request, loaded, limits, has_flags=has_flags)

@@ -14,12 +14,21 @@ from typing import Any, NamedTuple
 
 from overnight.serving.challenger.router import Router
 from overnight.serving.inference.codecs import v2_binary
-from overnight.serving.inference.codecs.content_types import JSON, Environ, codec_of, decoded
+from overnight.serving.inference.codecs.content_types import (
+    CALLER,
+    JSON,
+    Environ,
+    codec_of,
+    decoded,
+)
 from overnight.serving.inference.codecs.v2_binary import Encoded
 from overnight.serving.inference.codecs.v2_image import RAW
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.prediction_log.recording import LoggedVersion
+from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.serving.rest.headers import (
+    BODY_BYTES,
     CHOSEN_VERSION,
     CLIENT,
     NO_SNIFF,
@@ -30,6 +39,7 @@ from overnight.serving.rest.headers import (
     hold_of,
 )
 from overnight.serving.telemetry.metrics import Metrics
+from overnight.store.predictions.records import Route
 
 # The same paths as the rules of `routes/v2.py` and `routes/v1.py`.
 _V2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
@@ -101,11 +111,15 @@ class FastPath:
         limits: Limits,
         meter: Metrics,
         ids: RequestIds,
+        predictions: PredictionSpool | None = None,
     ) -> None:
-        """`application` handles all other requests, and reports the error in `environ[REFUSAL]`."""
+        """`application` handles all other requests, and reports the error in `environ[REFUSAL]`.
+
+        `predictions` records the answers of versions that have a policy for it.
+        """
         self._application = application
         self._router, self._limits = router, limits
-        self._meter, self._ids = meter, ids
+        self._meter, self._ids, self._predictions = meter, ids, predictions
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         start = time.perf_counter()
@@ -116,7 +130,7 @@ class FastPath:
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
-            body, json_length = self._infer(target, environ, request_id)
+            (body, json_length), logged, route = self._infer(target, environ, request_id)
         except Exception as error:  # noqa: BLE001 - Flask logs and reports it
             environ[REFUSAL] = error
             return self._application(environ, start_response)
@@ -133,10 +147,24 @@ class FastPath:
         start_response("200 OK", headers)
         seconds = time.perf_counter() - start
         self._meter.count(target.model, version, target.protocol, 200, seconds)
+        if logged is not None and logged.inputs is not None and self._predictions is not None:
+            self._predictions.offer_answer(
+                logged.manifest,
+                logged.inputs,
+                logged.outputs,
+                request=request_id,
+                caller=environ.get(CALLER, ""),
+                client=client_of(environ),
+                route=route,
+                seconds=seconds,
+                body_bytes=environ[BODY_BYTES],
+            )
         return [body]
 
-    def _infer(self, target: Target, environ: Environ, request_id: str) -> Encoded:
-        """Decode the body and run it on a version.
+    def _infer(
+        self, target: Target, environ: Environ, request_id: str
+    ) -> tuple[Encoded, LoggedVersion | None, Route]:
+        """Decode the body and run it on a version, by a route; keep the call that is to be logged.
 
         Raises:
             BadInput, NotServed: the body is invalid, or no such version is loaded.
@@ -153,18 +181,27 @@ class FastPath:
                 hold=hold_of(environ),
             )
         run = codec(body, environ, self._limits)
+        environ[BODY_BYTES] = len(body)
+        logged: LoggedVersion | None = None
 
         def run_noted(loaded: ModelVersion) -> Encoded:
+            nonlocal logged
+            manifest = loaded.predictor.manifest
             # Noted before it runs: errors name the version, too.
-            environ[CHOSEN_VERSION] = loaded.version
-            return run(loaded)
+            environ[CHOSEN_VERSION] = manifest.version
+            if self._predictions is None or manifest.logged is None:
+                logged = None
+                return run(loaded)
+            logged = LoggedVersion(loaded, manifest)
+            return run(logged)
 
-        encoded, _ = self._router.predict(
+        encoded, _, route = self._router.predict(
             model,
             run_noted,
             version=version,
             label=label,
             client=client_of(environ),
             request_id=request_id,
+            caller=environ.get(CALLER, ""),
         )
-        return encoded
+        return encoded, logged, route

@@ -38,8 +38,24 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
 def all_metrics() -> Response:
     workers = resources().status.snapshots()
     counted = (*metrics.render_requests(workers), *challenge_metrics.counters(workers))
-    body = "\n".join([*counted, *metrics.render_workers(workers), *_gauges(), ""])
+    logged = (*metrics.render_predictions(workers), *_spool())
+    body = "\n".join([*counted, *metrics.render_workers(workers), *logged, *_gauges(), ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _spool() -> Iterator[str]:
+    predictions = resources().predictions
+    usage = None if predictions is None else predictions.usage()
+    yield from metrics.gauges(
+        "overnight_prediction_spool_bytes",
+        "Bytes of the prediction log on this host that are not shipped.",
+        [] if usage is None else [({}, usage.size_bytes)],
+    )
+    yield from metrics.gauges(
+        "overnight_prediction_spool_age_seconds",
+        "Seconds since the last record of the oldest segment that is not shipped.",
+        [] if usage is None else [({}, usage.oldest_seconds)],
+    )
 
 
 def _gauges() -> Iterator[str]:

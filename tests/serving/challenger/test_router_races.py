@@ -41,7 +41,7 @@ class Meanwhile(ModelSlot):
 
 
 def answer(router: Router) -> str:
-    _, loaded = router.predict(
+    _, loaded, _ = router.predict(
         bundles.MODEL,
         lambda loaded: loaded.predict({"image": BLANK}, ["probabilities"]),
         client="somebody",

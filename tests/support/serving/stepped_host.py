@@ -104,7 +104,7 @@ def challenge(log: AliasLog, number: int, terms: Terms, *, beside: int = 1) -> A
 
 def answering_version(agent: HostAgent, client: str = "somebody", **which: str) -> str:
     """Send a request to a worker; returns the version that answered."""
-    _, loaded = agent.router.predict(
+    _, loaded, _ = agent.router.predict(
         bundles.MODEL,
         lambda loaded: loaded.predict(FOURS, ["probabilities"]),
         client=client,

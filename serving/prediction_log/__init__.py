@@ -1,0 +1,1 @@
+"""Prediction log of a host: answers and labels, recorded off the request path and shipped."""

@@ -1,0 +1,285 @@
+"""The prediction log of one worker: a bounded queue, and the thread that writes it to segments.
+
+Requests only append to the queue. Nothing here blocks a request or fails it: what cannot be
+recorded is dropped and counted. When the spool of the host is full, the newest is dropped, because
+labels in it were accepted.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from overnight.serving.inference.runtime import Array
+from overnight.serving.prediction_log import segment_files
+from overnight.serving.prediction_log.batches import frames, size_of
+from overnight.serving.prediction_log.recording import QueuedAnswer
+from overnight.serving.prediction_log.segment_files import SegmentFile, SpoolUsage
+from overnight.serving.telemetry.metrics import DroppedRecords, PredictionCounters, RecordedCount
+from overnight.store.objects import keys
+from overnight.store.predictions.records import Route, SentLabel
+from overnight.store.predictions.segments import SEGMENT_BYTES, BadRecord, encode_labels
+from overnight.store.registry.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+QUEUED = 16_384
+QUEUED_BYTES = 32_000_000
+# A caller's id that is longer identifies nothing that a person would look for.
+CALLER_CHARACTERS = 256
+# Of the declared seconds, so that writing fits into them as well.
+_TICKS = 2
+# A frame of labels; each waits for the disk only once.
+_LABELS = 1_000
+
+
+@dataclass(frozen=True)
+class SpoolConfig:
+    """Where a host keeps its prediction log, and how much of it.
+
+    Attributes:
+        folder: of this host's spool.
+        spool_bytes: which all models and workers together may take on the disk; exceeded at most by
+            what the workers write at the same moment.
+        lost_seconds: of answers, which a worker that is killed loses at most.
+        segment_seconds: after which a segment is closed, unless the one before still waits.
+    """
+
+    folder: Path
+    spool_bytes: int = 512_000_000
+    lost_seconds: float = 1.0
+    segment_seconds: float = 60.0
+
+
+@dataclass
+class _WaitingLabels:
+    """Labels of one request, which waits until they are written."""
+
+    labels: Sequence[SentLabel]
+    written: threading.Event = field(default_factory=threading.Event)
+    recorded: bool = False
+
+
+class PredictionSpool:
+    """All logic of the writing thread is in `write`; `tick` only waits in between."""
+
+    def __init__(self, config: SpoolConfig) -> None:
+        self._config = config
+        self._segment_bytes = min(SEGMENT_BYTES, config.spool_bytes // 8)
+        self._incarnation, self._number = uuid.uuid4().hex, 0
+        self._lock = threading.Lock()
+        # Both under the lock, which is held for an append alone.
+        self._queue: list[QueuedAnswer] = []
+        self._queued_bytes = 0
+        self._labels: list[_WaitingLabels] = []
+        self._wake = threading.Event()
+        self._writing = threading.Lock()
+        self._files: dict[str, SegmentFile] = {}
+        self._is_closed = False
+        self._recorded: Counter[tuple[str, str]] = Counter()
+        self._dropped: Counter[tuple[str, str]] = Counter()
+        self._reported = ""
+
+    def offer_answer(
+        self,
+        manifest: Manifest,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        *,
+        request: str,
+        caller: str,
+        client: str,
+        route: Route,
+        seconds: float,
+        body_bytes: int = 0,
+    ) -> None:
+        """Record an answer of a version later, if its policy and its share say so.
+
+        The arrays are kept until then, and must not be changed. `body_bytes`: of the request's
+        body, of which the arrays may be views.
+        """
+        try:
+            policy = manifest.logged
+            if policy is None or not is_recorded(request, policy.share):
+                return
+            size = body_bytes + len(client) + size_of(inputs.values()) + size_of(outputs.values())
+            if len(caller) > CALLER_CHARACTERS:
+                caller = ""
+            at = time.time()
+            answer = (
+                manifest,
+                route,
+                request,
+                caller,
+                client,
+                at,
+                seconds,
+                inputs,
+                outputs,
+                size,
+            )
+            with self._lock:
+                fits = self._queued_bytes + size <= QUEUED_BYTES and len(self._queue) < QUEUED
+                if fits and not self._is_closed:
+                    self._queued_bytes += size
+                    self._queue.append(answer)
+                else:
+                    self._dropped[manifest.model, "queue"] += 1
+        except Exception:
+            # A fault here must cost no answer.
+            logger.exception("an answer cannot be recorded")
+
+    def offer_label(self, label: SentLabel) -> bool:
+        """As `offer_labels`, for a single one."""
+        return self.offer_labels((label,))
+
+    def offer_labels(self, labels: Sequence[SentLabel]) -> bool:
+        """Whether all labels are written to the disk by now; otherwise they may be sent again.
+
+        Waits for the writing thread, for a few milliseconds mostly.
+        """
+        waiting = _WaitingLabels(labels)
+        with self._lock:
+            if self._is_closed or sum(len(each.labels) for each in self._labels) > QUEUED:
+                self._dropped.update((label.model, "queue") for label in labels)
+                return False
+            self._labels.append(waiting)
+        self._wake.set()
+        waiting.written.wait(2 * self._config.lost_seconds + 1)
+        return waiting.recorded
+
+    def tick(self) -> float:
+        """Write what was offered, at least twice in the declared seconds. Returns no rest."""
+        self._wake.wait(self._config.lost_seconds / _TICKS)
+        self._wake.clear()
+        self.write()
+        return 0.0
+
+    def write(self) -> None:
+        """Write everything that was offered until now, and close segments that are due."""
+        with self._writing:
+            with self._lock:
+                answers, self._queue = self._queue, []
+                labels, self._labels = self._labels, []
+                self._queued_bytes = 0
+            if not (answers or labels or self._files):
+                return
+            spooled = segment_files.usage(self._config.folder)
+            allowance = self._config.spool_bytes - spooled.size_bytes
+            for waiting in labels:
+                waiting.recorded = self._write_labels(waiting.labels, allowance)
+                waiting.written.set()
+            for frame in frames(answers):
+                if frame.body is None:
+                    self._dropped[frame.model, "unencodable"] += frame.answers
+                elif self._append(frame.model, frame.body, frame.answers, allowance):
+                    allowance -= len(frame.body)
+                    self._recorded[frame.model, "answer"] += frame.answers
+            self._close_due(spooled)
+
+    def close(self) -> None:
+        """Write and close everything; whatever is offered later is dropped."""
+        with self._lock:
+            self._is_closed = True
+        self.write()
+        with self._writing:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
+    def counters(self) -> PredictionCounters:
+        """What this worker counted since it started."""
+        with self._lock:
+            recorded, dropped = dict(self._recorded), dict(self._dropped)
+        return PredictionCounters(
+            recorded=tuple(
+                RecordedCount(model=model, kind=kind, records=records)
+                for (model, kind), records in recorded.items()
+            ),
+            dropped=tuple(
+                DroppedRecords(model=model, reason=reason, records=records)
+                for (model, reason), records in dropped.items()
+            ),
+        )
+
+    def usage(self) -> SpoolUsage:
+        """What is in the spool of this host, of all workers."""
+        return segment_files.usage(self._config.folder)
+
+    def _write_labels(self, labels: Sequence[SentLabel], allowance: int) -> bool:
+        by_model: dict[str, list[SentLabel]] = {}
+        for label in labels:
+            by_model.setdefault(label.model, []).append(label)
+        for model, own in by_model.items():
+            for start in range(0, len(own), _LABELS):
+                part = own[start : start + _LABELS]
+                try:
+                    body = encode_labels(part)
+                except (BadRecord, TypeError, ValueError):
+                    self._dropped[model, "unencodable"] += len(part)
+                    return False
+                if not self._append(model, body, len(part), allowance):
+                    return False
+                allowance -= len(body)
+                self._recorded[model, "label"] += len(part)
+        return True
+
+    def _append(self, model: str, body: bytes, records: int, allowance: int) -> bool:
+        """Write a frame to the model's segment; False, and counted, where that cannot be."""
+        if len(body) > allowance:
+            self._drop(model, "spool", records, f"it is full: {self._config.spool_bytes:,} bytes")
+            return False
+        try:
+            self._file(model).write(body)
+        except OSError as error:
+            self._drop(model, "disk", records, f"{error}")
+            # What was cut off may not be cut clean, and nothing is to follow it.
+            if (file := self._files.pop(model, None)) is not None:
+                file.close()
+            return False
+        return True
+
+    def _file(self, model: str) -> SegmentFile:
+        file = self._files.get(model)
+        if file is not None and file.size >= self._segment_bytes:
+            self._files.pop(model).close()
+            file = None
+        if file is None:
+            self._number += 1
+            folder = self._config.folder / keys.check_model(model)
+            file = self._files[model] = SegmentFile(folder, self._incarnation, self._number)
+        return file
+
+    def _close_due(self, spooled: SpoolUsage) -> None:
+        """Close segments that are old enough, so that they are shipped.
+
+        Not while an earlier one of this worker still waits: a store that is away for weeks would
+        fill the folder with tiny files.
+        """
+        is_waiting = any(name.startswith(self._incarnation) for name in spooled.closed)
+        for model, file in list(self._files.items()):
+            age = time.monotonic() - file.begun
+            if file.size >= self._segment_bytes or (
+                age >= self._config.segment_seconds and not is_waiting
+            ):
+                self._files.pop(model).close()
+
+    def _drop(self, model: str, reason: str, records: int, why: str) -> None:
+        self._dropped[model, reason] += records
+        # Once until it is another one: a full disk would be filled by what is logged about it.
+        if reason != self._reported:
+            self._reported = reason
+            logger.warning("%s: records of its prediction log are dropped (%s)", model, why)
+
+
+def is_recorded(request: str, share: float) -> bool:
+    """Whether a request belongs to the share that is recorded; the same for all that answer it."""
+    if share >= 1:
+        return True
+    digest = hashlib.blake2b(request.encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64
