@@ -24,11 +24,11 @@ class _Console(Console):
         return super().render_str(printable(text), **options)
 
 
-def open_console() -> Console:
-    """Standard output; pipes and logs get wide lines, terminals their own width."""
-    width = None if Console().is_terminal else _REDIRECTED_WIDTH
+def open_console(*, stderr: bool = False) -> Console:
+    """Standard output or error; pipes and logs get wide lines, terminals their own width."""
+    width = None if Console(stderr=stderr).is_terminal else _REDIRECTED_WIDTH
     # Reasons and names are typed by people: brackets and colons in them are no markup.
-    return _Console(highlight=False, markup=False, emoji=False, width=width)
+    return _Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def new_table(*columns: str, title: str | None = None) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from overnight.cli.actions import live_scores, status_notices
+from overnight.cli.actions.monitoring import monitor
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections
 from overnight.infra.prefect_api import TAG, Document, PrefectApi
@@ -33,6 +34,7 @@ _FLOWS = {
     "tune",
     "notify",
     "summary",
+    "monitor",
 }
 
 
@@ -114,9 +116,13 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
     waiting = _or_problem(
         problems, lambda: status_notices.pending_reviews(bucket, model, arrival_versions), []
     )
+    monitored, damaged = _or_problem(
+        problems, lambda: monitor.newest(bucket, model), (None, list[str]())
+    )
+    problems += damaged
     if current is None:
         empty: Document = dict.fromkeys(("champion", "challenger", "live"))
-        return empty | {"acknowledgements": [], "waiting": waiting}
+        return empty | {"acknowledgements": [], "waiting": waiting, "monitoring": monitored}
     return {
         "champion": current.model_dump(
             mode="json", exclude={"format", "id", "terms", "champion_sequence", "signed"}
@@ -130,6 +136,7 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
             problems, lambda: live_scores.newest(bucket, model, current.version), None
         ),
         "waiting": waiting,
+        "monitoring": monitored,
     }
 
 
@@ -237,7 +244,9 @@ def _show_runs(document: Document, console: Console) -> None:
 
 
 def _notices(model: str, status: Document) -> Iterator[str]:
-    """The live score, the challenge, and the arrivals that wait for review."""
+    """The monitor, the live score, the challenge, and the arrivals that wait for review."""
+    if status["monitoring"]:
+        yield monitor.status_line(model, status["monitoring"])
     if status["live"]:
         yield live_scores.line(model, status["live"])
     if status["challenger"]:

@@ -10,16 +10,17 @@ _BY_NAME = {
     "Superseded": NOTHING_TO_DO,
     "Differs": FAILED,
     "Kept": NOTHING_TO_DO,
+    "Drifted": REFUSED,
 }
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 def exit_code(state: dict[str, Any], flow: str) -> int:
-    """0 done, 1 failed, 3 refused by a gate, 4 nothing to do."""
+    """0 done, 1 failed, 3 refused by a gate or alarmed, 4 nothing to do."""
     if state["type"] != "COMPLETED":
         return FAILED
-    # A replica refused the version and the promotion was undone; only `rollback` asks for this end.
-    if state["name"] == "RolledBack" and flow != "rollback":
+    # A replica refused the version and the promotion was undone; only these flows want this end.
+    if state["name"] == "RolledBack" and flow not in {"rollback", "monitor"}:
         return FAILED
     return _BY_NAME.get(state["name"], DONE)
 

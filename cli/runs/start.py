@@ -14,7 +14,7 @@ from overnight.store.trust.request_proof import Statement, sign_statement
 from overnight.store.trust.tokens import GRAMMAR, is_token
 
 # These flows have no requester: arrivals record who delivered them, and versions who made them.
-_WITHOUT_REQUESTER = {"ingest", "reproduce"}
+_WITHOUT_REQUESTER = {"ingest", "monitor", "reproduce"}
 
 
 def run(

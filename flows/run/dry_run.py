@@ -51,7 +51,7 @@ def dry_run(
     inputs = gather_inputs(context, champion, snapshot.lineage, changed, start_from)
     return DryRun(
         champion=inputs.champion,
-        arrivals=_next_arrivals(context) if ingest_first else (),
+        arrivals=next_arrivals(context) if ingest_first else (),
         axes=changes(context, inputs),
         prior=find_prior_run(
             context.registry,
@@ -62,7 +62,7 @@ def dry_run(
     )
 
 
-def _next_arrivals(context: ModelContext) -> tuple[str, ...]:
+def next_arrivals(context: ModelContext) -> tuple[str, ...]:
     """The arrivals that wait in the landing, or else the next one of the source."""
     ingested = context.rows.arrival_names()
     waiting = tuple(

@@ -34,6 +34,8 @@ Outcome = Literal[
     "Differs",
     "Tuned",
     "Kept",
+    "Healthy",
+    "Drifted",
 ]
 
 

@@ -11,6 +11,7 @@ from overnight import models
 from overnight.infra.notification_formats import NEVER
 from overnight.infra.prefect_api import TAG
 from overnight.infra.settings import Settings
+from overnight.infra.stack.alarm_trigger import retrain_on_alarm
 from overnight.models.definition import ModelDefinition
 from overnight.store.errors import ConfigurationError
 
@@ -90,6 +91,8 @@ def _of_model(
     for flow, template in templates.items():
         if flow == "tune" and not definition.tunable:
             continue
+        if flow == "monitor" and definition.watching.log is None:
+            continue
         parameters: dict[str, Any] = {"model": definition.name}
         schedules = []
         if flow == "retrain":
@@ -97,6 +100,10 @@ def _of_model(
             if cron is not None and definition.schedule is not None:
                 zone = definition.schedule.time_zone
                 schedules = [{"cron": cron, "timezone": zone, "slug": "nightly"}]
+        if flow == "monitor" and (schedule := definition.watching.schedule) is not None:
+            schedules = [
+                {"cron": schedule.at(0), "timezone": schedule.time_zone, "slug": "monitor"}
+            ]
         if flow == "tune":
             parameters["trials"] = _TRIALS
         yield {
@@ -105,4 +112,15 @@ def _of_model(
             "tags": [TAG, definition.name, flow, "retry", *definition.tags],
             "parameters": parameters,
             **({"schedules": schedules} if schedules else {}),
+            **(
+                {"triggers": [retrain_on_alarm(definition.name)]}
+                if _by_alarm(flow, definition)
+                else {}
+            ),
         }
+
+
+def _by_alarm(flow: str, definition: ModelDefinition) -> bool:
+    return (
+        flow == "retrain" and definition.watching.log is not None and definition.watching.retrains
+    )

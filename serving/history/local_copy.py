@@ -14,6 +14,7 @@ from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, Override
+from overnight.store.registry.monitoring import MonitorRecord
 from overnight.store.values import Value
 
 REPORT = "report.html"
@@ -50,13 +51,18 @@ class UnreadableVersion(Value):
 
 
 class DeploymentHistory(Value):
-    """Alias records, versions, their live scores, and what inputs they took; each newest first."""
+    """Alias records, versions, their live scores, what inputs they took, and monitor records.
+
+    Each newest first. `damaged_monitoring` says of monitor records why they cannot be read.
+    """
 
     records: tuple[AliasRecord, ...] = ()
     versions: tuple[VersionSummary, ...] = ()
     unreadable: tuple[UnreadableVersion, ...] = ()
     scores: tuple[Score, ...] = ()
     eras: tuple[InputEra, ...] = ()
+    monitoring: tuple[MonitorRecord, ...] = ()
+    damaged_monitoring: tuple[str, ...] = ()
 
 
 def summarise(manifest: Manifest) -> VersionSummary:

@@ -20,6 +20,7 @@ from overnight.serving.history.local_copy import (
     VersionSummary,
     summarise,
 )
+from overnight.serving.history.monitor_sync import MonitorSync
 from overnight.serving.history.score_sync import ScoreSync
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.inference.signatures import Signature
@@ -50,6 +51,7 @@ REMEMBERED_RECORDS = 200
 REMEMBERED_VERSIONS = 30
 # Of the versions that never served, only the newest may still get a decision.
 AWAITED_DECISIONS = 5
+_DAMAGED = 10
 
 
 class HistorySync:
@@ -72,8 +74,10 @@ class HistorySync:
         self._unreadable: dict[str, str] = {}
         self._published: list[str] = []
         self._score_sync = ScoreSync(bucket, model)
+        self._monitor_sync = MonitorSync(bucket, model)
         self._scored: tuple[str, ...] = ()
-        self._refresh_at = self._list_at = self._retry_at = self._score_at = clock()
+        self._refresh_at = self._list_at = self._retry_at = clock()
+        self._score_at = self._monitor_at = clock()
 
     def tick(self) -> float:
         """Read the store after each new record, and now and then. Returns seconds to rest.
@@ -94,7 +98,13 @@ class HistorySync:
     def _update(self) -> Exception | None:
         """Read the store; the last error, if there was one."""
         last: Exception | None = None
-        for update in (self._update_records, self._update_versions, self._update_scores):
+        updates = (
+            self._update_records,
+            self._update_versions,
+            self._update_scores,
+            self._update_monitoring,
+        )
+        for update in updates:
             try:
                 update()
             except (StoreError, OSError) as error:
@@ -159,6 +169,17 @@ class HistorySync:
         scores = self._score_sync.update(history.scores, served)
         self._file.write(history.model_copy(update={"scores": scores}))
         self._scored, self._score_at = served, self._clock() + SCORES_SECONDS
+
+    def _update_monitoring(self) -> None:
+        """Monitor records, with what could not be read of them since this process began."""
+        if self._clock() < self._monitor_at:
+            return
+        history = self._file.read()
+        recent = self._monitor_sync.update(history.monitoring)
+        damaged = dict.fromkeys((*recent.damaged, *history.damaged_monitoring))
+        update = {"monitoring": recent.records, "damaged_monitoring": tuple(damaged)[:_DAMAGED]}
+        self._file.write(history.model_copy(update=update))
+        self._monitor_at = self._clock() + SCORES_SECONDS
 
     def _newest_published(self) -> list[str]:
         if self._clock() >= self._list_at:

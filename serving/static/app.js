@@ -10,13 +10,15 @@ import { showChallenger } from "./panels/challenger.js";
 import { Classification, isImageModel } from "./panels/classification.js";
 import { Forecast } from "./panels/forecast.js";
 import { LiveScores } from "./panels/live_scores.js";
+import { Monitoring, decisionsOf } from "./panels/monitoring.js";
 import { showHealth, showKeyPrompt, showModels, showNoVersion, showSummary, showUnreachable } from "./panels/summary.js";
 import { Traffic } from "./panels/traffic.js";
 import { Versions } from "./panels/versions.js";
 
 const POLL_MS = 2000;
 const HISTORY_POLL_MS = 15_000;
-const NO_HISTORY = { records: [], versions: [], unreadable: [], scores: [] };
+const NO_MONITORING = { records: [], damaged: [] };
+const NO_HISTORY = { records: [], versions: [], unreadable: [], scores: [], monitoring: NO_MONITORING };
 
 let selected = null; // the model that is shown, as /api/models returns it
 let history = NO_HISTORY;
@@ -34,6 +36,7 @@ const forecast = new Forecast();
 const traffic = new Traffic();
 const timeline = new ChampionTimeline();
 const liveScores = new LiveScores();
+const monitoring = new Monitoring();
 const versions = new Versions();
 const adminDialog = new AdminDialog();
 
@@ -114,10 +117,11 @@ async function refreshHistory() {
   const isBehind = Boolean(alias) && (championRecords()[0]?.sequence ?? 0) < alias.sequence;
   if (!isBehind && Date.now() - historyLoadedAt < HISTORY_POLL_MS) return;
   try {
-    const [{ records, scores }, list] = await Promise.all([request(`${modelUrl(name)}/history`), request(`${modelUrl(name)}/versions`)]);
+    const parts = ["history", "versions", "monitoring"].map((part) => request(`${modelUrl(name)}/${part}`));
+    const [{ records, scores }, list, monitored] = await Promise.all(parts);
     if (name !== selected?.name) return;
     historyLoadedAt = Date.now();
-    showHistory({ records, scores, versions: list.versions, unreadable: list.unreadable });
+    showHistory({ records, scores, versions: list.versions, unreadable: list.unreadable, monitoring: monitored });
   } catch (error) {
     if (!history.records.length) setText("deployments-empty", error.message);
     if (!history.versions.length) setText("versions-empty", error.message);
@@ -126,8 +130,9 @@ async function refreshHistory() {
 
 function showHistory(loaded) {
   history = loaded;
-  timeline.show(history.records);
+  timeline.show(history.records, decisionsOf(history.monitoring.records));
   liveScores.show(history.scores);
+  monitoring.show(history.monitoring, history.versions);
   versions.show(history.versions, selected.challenger, history.unreadable);
   showSummary(selected, championEntry());
   byId("roll-back").hidden = rollbackTargets().length === 0;

@@ -3,7 +3,7 @@
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -86,7 +86,11 @@ class Consequence(Value):
 
 
 class MonitorRecord(Value):
-    """One run of the monitor: it covers what was collected since the record before it."""
+    """One run of the monitor: it covers what was collected since the record before it.
+
+    `closed` is the last day (UTC) whose answers were compared with the reference; each day is
+    compared once.
+    """
 
     format: int = FORMAT
     model: str
@@ -100,6 +104,7 @@ class MonitorRecord(Value):
     alarms: tuple[Alarm, ...] = ()
     consequence: Consequence = Consequence(action="nothing", reason="no alarm")
     labels: dict[str, int] = Field(default_factory=dict)
+    closed: date | None = None
     run: str = ""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     id: str = Field(default_factory=lambda: uuid.uuid4().hex)

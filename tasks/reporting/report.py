@@ -24,6 +24,7 @@ from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.evaluation.reproduce import Reproduction
 from overnight.tasks.reporting.markdown import Markup, cell, picture, table
+from overnight.tasks.reporting.monitor_card import MonitorSection, monitor_sections
 from overnight.tasks.reporting.score_table import score_table
 from overnight.tasks.training.train import FittedRun
 from overnight.tasks.training.trials import Search
@@ -51,6 +52,7 @@ class RunReport:
     confirmation: str = ""
     reproduction: Reproduction | None = None
     search: Search | None = None
+    monitored: MonitorSection | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +60,7 @@ def render(report: RunReport, definition: ModelDefinition, *, headline: str, mes
     """The report in Markdown; parts whose step did not run are left out."""
     parts = [f"# {definition.title}: {headline}", cell(message)]
     parts.append(" · ".join(f"[{name}]({url})" for name, url in report.links.items()))
+    parts += monitor_sections(report.monitored) if report.monitored else []
     parts += [_arrival(report.ingested)] if report.ingested else []
     parts += [_data(report.data)] if report.data else []
     parts += [score_table(report.scores)] if report.scores else []

@@ -25,6 +25,14 @@ from overnight.store.registry.challenge_terms import Terms
 from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Measurement, Override
+from overnight.store.registry.monitoring import (
+    Alarm,
+    Consequence,
+    DetectorState,
+    LiveDistance,
+    LiveQuality,
+    MonitorRecord,
+)
 from overnight.store.schema import Forecast, TensorSpec
 
 # Stored records that the API returns, each with the fields that are left out.
@@ -35,6 +43,12 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     Forecast: (),
     InputSignature: (),
     Measurement: (),
+    Alarm: (),
+    Consequence: (),
+    DetectorState: (),
+    LiveDistance: (),
+    LiveQuality: (),
+    MonitorRecord: ("format", "id", "model"),
     Missing: (),
     Override: (),
     Picture: (),

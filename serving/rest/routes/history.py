@@ -1,4 +1,4 @@
-"""Deployment history, live scores, versions and reports of a model, and traffic of this host.
+"""Deployment history, live scores, monitor records, versions and reports of a model, and traffic.
 
 Read from the copy that the leader of the host keeps on disk; no request waits for the store.
 """
@@ -36,6 +36,18 @@ def history(model: str) -> Response:
     ]
     scores = [score.model_dump(mode="json", exclude={"format", "model"}) for score in past.scores]
     return uncached(json_response({"records": records, "scores": scores}))
+
+
+@routes.get("/models/<model>/monitoring")
+def monitoring(model: str) -> Response:
+    """Records of the monitor, newest first, and why others cannot be read."""
+    slot = resources().slots.find(model)
+    past = resources().status.history(slot.model)
+    records = [
+        record.model_dump(mode="json", exclude={"format", "id", "model"})
+        for record in past.monitoring
+    ]
+    return uncached(json_response({"records": records, "damaged": list(past.damaged_monitoring)}))
 
 
 @routes.get("/models/<model>/versions")

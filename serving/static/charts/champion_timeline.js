@@ -1,4 +1,5 @@
-// Deployment history: every champion's time in service as a band, and as a table.
+// Deployment history: every champion's time in service as a band, and as a table, with the
+// monitor's decisions as marks at their times.
 
 import { actor, byId, duration, element, row, shape, timeElement } from "../dom.js";
 
@@ -19,6 +20,7 @@ function deploymentsOf(records) {
 export class ChampionTimeline {
   constructor() {
     this.deployments = [];
+    this.decisions = [];
     this.expanded = false;
     new ResizeObserver(() => this.paint()).observe(byId("timeline"));
     byId("deployments-more").addEventListener("click", () => {
@@ -27,8 +29,9 @@ export class ChampionTimeline {
     });
   }
 
-  show(records) {
+  show(records, decisions = []) {
     this.deployments = deploymentsOf(records);
+    this.decisions = decisions;
     this.showTable();
     this.paint();
   }
@@ -55,6 +58,7 @@ export class ChampionTimeline {
     const versions = [...new Set(this.deployments.map(({ version }) => version))].reverse();
     svg.replaceChildren(
       ...this.deployments.map((deployment) => band(deployment, x, now, versions.indexOf(deployment.version))),
+      ...this.decisions.filter(({ at }) => Date.parse(at) >= oldest).map((decision) => decisionMark(decision, x)),
       shape("text", { class: "mark", x: 0, y: 58 }, `${duration(length)} ago`),
       shape("text", { class: "mark", x: width, y: 58, "text-anchor": "end" }, "now"),
     );
@@ -76,6 +80,17 @@ function band(deployment, x, now, index) {
   }
   const label = width > 224 ? version : width > 64 ? `…${version.slice(-5)}` : "";
   group.append(shape("text", { x: left + 10, y: BAND.top + 22 }, label));
+  return group;
+}
+
+function decisionMark({ at, consequence: { action, reason } }, x) {
+  const middle = x(Date.parse(at));
+  const group = shape("g", { class: `decision ${action.replace(" ", "-")}` });
+  const bottom = BAND.top + BAND.height;
+  group.append(
+    shape("title", {}, `monitor: ${action}: ${reason}`),
+    shape("path", { d: `M${middle} ${bottom - 6}l5 9h-10z` }),
+  );
   return group;
 }
 

@@ -18,9 +18,10 @@ from overnight.infra.stack import deployments, generated_deployments, prefect_se
 from overnight.infra.stack.generated_deployments import Generated, generate
 from overnight.models import digits
 from overnight.models.schedule import Schedule
+from overnight.models.watching import Watching
 from overnight.store.errors import ConfigurationError
 
-DECLARED = ("retrain", "ingest", "reproduce", "tune")
+DECLARED = ("retrain", "ingest", "monitor", "reproduce", "tune")
 
 
 def entries(model: str) -> dict[str, Mapping[str, Any]]:
@@ -110,6 +111,45 @@ def test_forms_schedules_and_tags_are_those_of_the_definition(
     assert retrain["parameters"] == {
         "model": "digits", "epochs": 10, "learning_rate": 0.02, "batch_rows": 128, "seed": 1
     }  # fmt: skip
+
+
+def test_the_monitor_runs_when_the_model_says_and_an_alarm_retrains_it() -> None:
+    own = entries("digits")
+
+    assert own["monitor"]["schedules"] == [
+        {"cron": "0 1 * * *", "timezone": "UTC", "slug": "monitor"}
+    ]
+    (trigger,) = own["retrain"]["triggers"]
+    assert trigger["match"] == {"prefect.resource.id": "overnight.model.digits"}
+    assert trigger["parameters"] == {
+        "model": "digits", "reason": "{{ event.payload.reason }}", "requested_by": "monitor"
+    }  # fmt: skip
+    assert not any("triggers" in entry for flow, entry in own.items() if flow != "retrain")
+
+
+@pytest.mark.parametrize(
+    ("watching", "has_monitor", "has_trigger", "has_schedule"),
+    [
+        (Watching(log=None), False, False, False),
+        (Watching(retrains=False), True, False, True),
+        (Watching(schedule=None), True, True, False),
+    ],
+)
+def test_each_part_of_watching_is_turned_off_by_the_definition(
+    watching: Watching,
+    *,
+    has_monitor: bool,
+    has_trigger: bool,
+    has_schedule: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(digits, "DEFINITION", replace(digits.DEFINITION, watching=watching))
+
+    own = entries("digits")
+
+    assert ("monitor" in own) == has_monitor
+    assert ("triggers" in own["retrain"]) == has_trigger
+    assert ("schedules" in own.get("monitor", {})) == has_schedule
 
 
 def test_models_without_a_time_of_their_own_are_spread_over_the_night(

@@ -1,0 +1,69 @@
+"""The monitor run: what was answered and labelled, how good it was, and what follows from it."""
+
+from dataclasses import replace
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from overnight.flows.run.context import ModelContext
+from overnight.flows.run.parameters import ModelName
+from overnight.flows.steps import monitoring
+from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.monitoring import MonitorContext
+from overnight.store.errors import AlreadyExists, PromotionConflict
+from overnight.store.registry.monitoring import MonitorRecord
+from overnight.tasks.reporting.report import RunReport
+
+
+@flow(name="monitor", persist_result=False)
+def monitor(model: ModelName = "digits") -> State:
+    """Collect answers and labels, measure live quality and drift, and record what follows.
+
+    A run that was killed is continued by the next one: what it collected is in the tables, and a
+    consequence that it decided and did not carry out is carried out first.
+
+    Args:
+        model: The model that is watched.
+    """
+    context = ModelContext.open(model)
+    monitored = monitoring.open_log(context)
+    report = RunReport(model=model, champion=monitored.champion)
+    if context.definition.watching.log is None:
+        return finish(context, report, "NothingNew", f"{model} declares that nothing is recorded")
+    if (unfinished := monitoring.unfinished(monitored)) is not None:
+        return _follow(context, report, monitored, unfinished)
+    monitoring.collect(context)
+    period = monitoring.observe(context, monitored)
+    if period.is_empty:
+        since = f" since {period.since:%Y-%m-%d %H:%M} UTC" if period.since else ""
+        return finish(context, report, "NothingNew", f"nothing was answered or labelled{since}")
+    measured = monitoring.measure(context, monitored, period)
+    worse = monitoring.compare_versions(context, monitored, period)
+    try:
+        record = monitoring.record(context, monitored, period, measured, worse)
+    except AlreadyExists:
+        message = f"another run wrote record {monitored.sequence} first, of the same answers"
+        return finish(context, report, "Superseded", message)
+    section = monitoring.card_section(context, monitored, record, measured, period)
+    return _follow(context, replace(report, monitored=section), monitored, record)
+
+
+def _follow(
+    context: ModelContext, report: RunReport, monitored: MonitorContext, record: MonitorRecord
+) -> State:
+    """Carry out what a record decided, and end the run."""
+    consequence = record.consequence
+    message = consequence.reason
+    if consequence.action == "roll back":
+        try:
+            undone = monitoring.roll_back(context, monitored, record)
+        except PromotionConflict as error:
+            return finish(context, report, "Superseded", str(error))
+        manifest = context.registry.manifest(undone.version)
+        return await_confirmation(context, replace(report, manifest=manifest), undone, "RolledBack")
+    if consequence.action == "retrain":
+        message = monitoring.request_retraining(context, monitored, record)
+    elif record.alarms:
+        message = f"{consequence.action}: {message}"
+    healthy = not record.alarms and consequence.action == "nothing"
+    return finish(context, report, "Healthy" if healthy else "Drifted", message)

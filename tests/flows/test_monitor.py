@@ -1,0 +1,208 @@
+"""The monitor from shipped segments to its record and what follows, on a real S3 and Prefect."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from overnight.flows.ingest import ingest
+from overnight.flows.monitor import monitor
+from overnight.infra import connections
+from overnight.models import digits
+from overnight.models.digits.source import DigitsSource
+from overnight.models.watching import Feedback
+from overnight.store.datasets.delta_table import Dataset
+from overnight.store.objects import keys
+from overnight.store.objects.bucket import Bucket
+from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
+from tests.support import monitored_digits
+from tests.support.crashing_stores import ForwardingBucket, Killed
+from tests.support.flow_environment import FlowEnvironment
+from tests.support.monitored_digits import NearestMean
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+VERSION = "20261122T020000-0123456789ab"
+DAY = (datetime.now(UTC) - timedelta(days=4)).replace(hour=0, minute=0, second=0, microsecond=0)
+ANSWERS = 300
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A champion of nearest means, learned from the first 2,000 digits."""
+
+    environment: FlowEnvironment
+    model: NearestMean
+
+    @property
+    def log(self) -> MonitorLog:
+        return MonitorLog(self.environment.bucket, "digits")
+
+    def day(self, number: int, *, upside_down: bool = False, **fields: object) -> None:
+        """Ship a day of answers with their labels, from rows that nothing learned."""
+        genuine = self.environment.digits
+        rows = slice(10_000 + number * ANSWERS, 10_000 + (number + 1) * ANSWERS)
+        images = genuine.images[rows]
+        monitored_digits.record(
+            self.environment.bucket,
+            VERSION,
+            self.model,
+            images[:, ::-1].copy() if upside_down else images,
+            genuine.labels[rows],
+            begin=DAY + timedelta(days=number, hours=6),
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def run(self) -> tuple[str, str]:
+        state: State = monitor("digits", return_state=True)
+        return str(state.name), str(state.message)
+
+    def last(self) -> MonitorRecord:
+        record = self.log.last()
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+def watched(flow_environment: FlowEnvironment, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    monkeypatch.setattr(digits, "DEFINITION", monitored_digits.watched())
+    genuine = flow_environment.digits
+    model = NearestMean.of(genuine.images[:2_000], genuine.labels[:2_000])
+    monitored_digits.publish(flow_environment.bucket, genuine, model, VERSION, digits.DEFINITION)
+    genuine.keep_holdout(Dataset.on_s3(flow_environment.bucket.address, "digits", "holdout"))
+    return Watched(flow_environment, model)
+
+
+def test_a_run_without_answers_has_nothing_new(watched: Watched) -> None:
+    assert watched.run() == ("NothingNew", "nothing was answered or labelled")
+    assert watched.log.last() is None
+
+
+def test_from_segments_to_a_healthy_record_and_to_drift_that_is_to_retrain(
+    watched: Watched,
+) -> None:
+    watched.day(0)
+    name, message = watched.run()
+    assert name == "Healthy", message
+    first = watched.last()
+    assert (first.sequence, first.champion, first.alarms) == (1, VERSION, ())
+    whole = next(quality for quality in first.quality if not quality.slice)
+    assert (whole.answers, whole.labels, whole.coverage) == (ANSWERS, ANSWERS, 1.0)
+    accuracy = next(each for each in whole.measurements if each.metric == "accuracy")
+    assert 0.7 < accuracy.value < 0.95
+    assert first.labels["first"] == ANSWERS
+    assert {distance.kind for distance in first.distances} == {"inputs", "answers", "confidence"}
+    # What was collected is gone from the spool.
+    assert watched.environment.bucket.keys_below(keys.spool("digits")) == []
+
+    # The next day everybody writes upside down, and rows came to learn from.
+    watched.environment.land_digits("few", 0, 100)
+    watched.day(1, upside_down=True)
+    name, message = watched.run()
+
+    record = watched.last()
+    assert name == "Drifted", message
+    assert record.sequence == 2
+    assert record.since == first.until
+    quality = next(alarm for alarm in record.alarms if alarm.kind == "quality")
+    assert quality.value > quality.expected
+    assert quality.since.date() == (DAY + timedelta(days=1)).date()
+    assert record.consequence.action == "retrain", record.consequence
+    assert record.consequence.reason in message
+    assert watched.log.carried_out(2) is not None
+
+
+class ExhaustedSource(DigitsSource):
+    """Digits of which nothing more will come."""
+
+    def deliver(self, delivered: Collection[str]) -> None:
+        return None
+
+
+def test_where_nothing_can_be_learned_a_person_is_notified(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Labels measure and are not learned, and the dataset has nothing that the champion has not.
+    watched.environment.land_digits("few", 0, 100)
+    ingest("digits")
+    unlearned = monitored_digits.watched(feedback=Feedback())
+    monkeypatch.setattr(digits, "DEFINITION", replace(unlearned, open_source=ExhaustedSource))
+
+    watched.day(0, upside_down=True)
+    name, message = watched.run()
+
+    assert name == "Drifted", message
+    assert watched.last().consequence.action == "notify"
+    assert "nothing arrived since" in message
+    assert watched.log.carried_out(1) is None
+
+
+class KillingAt(ForwardingBucket):
+    """A bucket that dies once, before or after it creates a key that ends so."""
+
+    def __init__(self, bucket: Bucket, end: str, *, before: bool) -> None:
+        super().__init__(bucket)
+        self._end, self._before = end, before
+
+    def create(self, key: str, body: bytes) -> None:
+        if not key.endswith(self._end):
+            super().create(key, body)
+            return
+        if not self._before:
+            super().create(key, body)
+        raise Killed
+
+
+@pytest.mark.parametrize(
+    ("end", "before", "records"),
+    [
+        ("monitoring/00000001.json", True, 0),
+        ("monitoring/00000001.json", False, 1),
+        ("carried-out.json", True, 1),
+    ],
+)
+def test_a_run_that_was_killed_at_a_write_is_continued_by_the_next(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, end: str, *, before: bool, records: int
+) -> None:
+    watched.environment.land_digits("few", 0, 100)
+    watched.day(0, upside_down=True)
+    with monkeypatch.context() as killed:
+        dying = KillingAt(watched.environment.bucket, end, before=before)
+        killed.setattr(connections, "bucket", lambda _settings: dying)
+        with pytest.raises(Killed):
+            watched.run()
+    assert watched.log.last_sequence() == records
+
+    name, message = watched.run()
+
+    assert name == "Drifted", message
+    assert message.startswith("a retraining was requested")
+    # It continued the record where there was one, and wrote none of its own.
+    assert watched.log.last_sequence() == 1
+    assert watched.last().quality[0].labels == ANSWERS
+    assert watched.log.carried_out(1) is not None
+
+
+def test_of_two_runs_of_the_same_period_one_record_is_kept(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.day(0)
+
+    class Overtaken(ForwardingBucket):
+        """Another run writes the record just before this one."""
+
+        def create(self, key: str, body: bytes) -> None:
+            if key.endswith("monitoring/00000001.json"):
+                super().create(key, body.replace(b'"id": "', b'"id": "another-', 1))
+            super().create(key, body)
+
+    overtaken = Overtaken(watched.environment.bucket)
+    monkeypatch.setattr(connections, "bucket", lambda _settings: overtaken)
+
+    name, message = watched.run()
+
+    assert name == "Superseded", message
+    assert "another run wrote record 1 first" in message
+    assert watched.log.last_sequence() == 1
+    assert watched.last().id.startswith("another-")
