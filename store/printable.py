@@ -1,4 +1,4 @@
-"""Text from outside, without characters that a terminal or a page obeys instead of showing."""
+"""Text for people: without characters that a terminal or a page obeys, and numbers as words are."""
 
 import re
 
@@ -9,3 +9,8 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 def printable(text: str) -> str:
     r"""The text, with such characters as their code: an escape becomes `\x1b`."""
     return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def figure(value: float) -> str:
+    """A number in four digits, or all of a larger one's: 0.9907, 50,000; never 5e+04."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

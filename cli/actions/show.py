@@ -12,6 +12,7 @@ from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
 from overnight.store.errors import NothingPublished
 from overnight.store.objects.bucket import Bucket
+from overnight.store.printable import figure
 from overnight.store.registry.manifest import Finding, Manifest, Measurement
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.request_proof import format_actor
@@ -147,13 +148,10 @@ def _measurements(measurements: tuple[Measurement, ...]) -> Table:
 
 
 def _gates(findings: tuple[Finding, ...]) -> Table:
-    table = new_table("", "gate", "slice", "value", "bound", "message", title="gates")
+    table = new_table("", "gate", "slice", "value", "criterion", "message", title="gates")
     for finding in findings:
         mark = "–" if not finding.applicable else "passed" if finding.passed else "REFUSED"
-        value, bound = (
-            "" if number is None else f"{number:.4g}" for number in (finding.value, finding.bound)
-        )
-        table.add_row(
-            mark, finding.gate, finding.where.removeprefix(" on "), value, bound, finding.message
-        )
+        value = "" if finding.value is None else figure(finding.value)
+        where = finding.where.removeprefix(" on ")
+        table.add_row(mark, finding.gate, where, value, finding.criterion, finding.message)
     return table

@@ -186,6 +186,7 @@ def _failed(
         passed=False,
         message=f"{metric} {reason}",
         bound=bound,
+        direction="at most",
         n=n,
     )
 
@@ -208,6 +209,7 @@ def _judged(
         message=f"{summary} {distance.value:.3g}, at most {bound:g} ({chance})",
         value=distance.value,
         bound=bound,
+        direction="at most",
         n=len(arrived),
     )
 

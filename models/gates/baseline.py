@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from overnight.models.gates.comparing import with_baseline
 from overnight.models.gates.gate import ALPHA, MINIMUM_ROWS, WHOLE, check, finding, too_few
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.manifest import Direction, Finding
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class BetterThan:
     slices: tuple[str, ...] = WHOLE
     alpha: float = ALPHA
     minimum_rows: int = MINIMUM_ROWS
+    direction: ClassVar[Direction] = "at least"
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=self.slices, alpha=self.alpha)
@@ -44,10 +46,8 @@ class BetterThan:
             self.metric,
             slice=slice,
             passed=p <= self.alpha,
-            message=f"{comparison.difference:+.4f} compared with {self.baseline}, above zero being "
-            f"better ({comparison}); "
-            f"were it no better, so good a result would have probability {p:.4f}, "
-            f"at most {self.alpha:g} is required",
+            message=f"{comparison.difference:+.4f} compared with {self.baseline} (above zero is "
+            f"better), superiority: p = {p:.2g}, needs ≤ {self.alpha:g}; {comparison}",
             value=comparison.difference,
             bound=0.0,
             n=n,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from overnight.models.gates.gate import (
     MINIMUM_ROWS,
@@ -13,7 +14,7 @@ from overnight.models.gates.gate import (
     unusable,
 )
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.registry.manifest import Finding, Measurement
+from overnight.store.registry.manifest import Direction, Finding, Measurement
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class AtLeast:
     minimum_rows: int = MINIMUM_ROWS
     confident: bool = False
     optional: bool = False
+    direction: ClassVar[Direction] = "at least"
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=self.slices, bound=self.bound)
@@ -55,6 +57,7 @@ class AtMost:
     slices: tuple[str, ...] = WHOLE
     minimum_rows: int = MINIMUM_ROWS
     confident: bool = False
+    direction: ClassVar[Direction] = "at most"
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=self.slices, bound=self.bound)
@@ -79,6 +82,7 @@ class Calibrated:
     minimum_rows: int = 1_000
     metric: str = "calibration_error"
     floor: str = "calibration_floor"
+    direction: ClassVar[Direction] = "at most"
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=self.slices, at_most=self.at_most)
@@ -116,6 +120,7 @@ class Robust:
     perturbations: tuple[str, ...]
     metric: str = "accuracy"
     minimum_rows: int = MINIMUM_ROWS
+    direction: ClassVar[Direction] = "at least"
 
     def __post_init__(self) -> None:
         names = self.perturbations

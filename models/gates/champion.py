@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from overnight.models.gates.comparing import ACCURACY, NO_ROW, PairedComparison, with_champion
 from overnight.models.gates.gate import (
@@ -17,7 +17,7 @@ from overnight.models.gates.gate import (
 )
 from overnight.models.gates.holm import holm
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.manifest import Direction, Finding
 
 # With fewer pairs no test has power, and the bootstrap's error rate exceeds its nominal alpha.
 MINIMUM_PAIRS = 100
@@ -51,6 +51,7 @@ class MaximumRegression:
     alpha: float = ALPHA
     minimum_rows: int = MINIMUM_PAIRS
     optional: bool = False
+    direction: ClassVar[Direction] = "at least"
 
     def __post_init__(self) -> None:
         check(
@@ -88,6 +89,7 @@ class MinimumImprovement:
     metric: str = ACCURACY
     alpha: float = ALPHA
     minimum_rows: int = MINIMUM_PAIRS
+    direction: ClassVar[Direction] = "at least"
 
     def __post_init__(self) -> None:
         check(
@@ -113,11 +115,8 @@ def _proven(gate: _ComparisonGate, evaluation: Evaluation, bound: float) -> Iter
             yield comparison
             continue
         p = comparison.p_value_at_most(bound)
-        result = f"were it {_hypothesis(bound)}, so good a result would have probability {p:.4f}"
-        demand = f"at most {gate.alpha:g} is required"
-        yield _finding(
-            gate, evaluation, slice, comparison, bound, p, p <= gate.alpha, f"{result}, {demand}"
-        )
+        test = f"{_test(bound)}: p = {p:.2g}, needs ≤ {gate.alpha:g}"
+        yield _finding(gate, evaluation, slice, comparison, bound, p, p <= gate.alpha, test)
 
 
 def _not_refuted(gate: _ComparisonGate, evaluation: Evaluation, bound: float) -> Iterable[Finding]:
@@ -135,13 +134,9 @@ def _not_refuted(gate: _ComparisonGate, evaluation: Evaluation, bound: float) ->
             yield comparison
             continue
         p = adjusted[slice]
-        correction = f", Holm's correction for {len(tested)} slices made" if len(tested) > 1 else ""
-        result = (
-            f"were it {_hypothesis(bound)}, so bad a result would have probability "
-            f"{p:.4f}{correction}; "
-            f"{gate.alpha:g} or less refuses"
-        )
-        yield _finding(gate, evaluation, slice, comparison, bound, p, p > gate.alpha, result)
+        corrected = f", by Holm over {len(tested)} slices" if len(tested) > 1 else ""
+        test = f"{_test(bound, worse=True)}: p = {p:.2g}{corrected}, needs > {gate.alpha:g}"
+        yield _finding(gate, evaluation, slice, comparison, bound, p, p > gate.alpha, test)
 
 
 def _comparison(
@@ -202,14 +197,19 @@ def _finding(
     low, high = comparison.interval(gate.alpha)
     left_out = f"; {evaluation.left_out}" if evaluation.left_out else ""
     confidence = f"{100 - 200 * gate.alpha:.4g} %"
+    own, other = (
+        evaluation.measured(gate.metric, slice),
+        evaluation.champion_measured(gate.metric, slice),
+    )
+    both = f"{own.value:.4f} against {other.value:.4f}, " if own and other else ""
     return finding(
         gate,
         gate.metric,
         slice=slice,
         passed=passed,
-        message=f"{comparison.difference:+.4f} compared with {evaluation.champion}, above zero "
-        f"being better, {confidence} between {low:+.4f} and {high:+.4f} ({comparison}); "
-        f"{verdict}{left_out}",
+        message=f"{both}{comparison.difference:+.4f} ({confidence}: {low:+.4f} to {high:+.4f}; "
+        f"above zero is better), {verdict}; {comparison}, compared with {evaluation.champion}"
+        f"{left_out}",
         value=comparison.difference,
         bound=bound,
         n=comparison.n,
@@ -220,7 +220,10 @@ def _finding(
     )
 
 
-def _hypothesis(bound: float) -> str:
-    if bound == 0:
-        return "no better and no worse in truth"
-    return f"{'worse' if bound < 0 else 'better'} by {abs(bound):g} in truth"
+def _test(bound: float, *, worse: bool = False) -> str:
+    """The test in the words of the field: what must be shown, and by which margin."""
+    if worse:
+        return f"inferiority, margin {-bound:g}"
+    if bound < 0:
+        return f"non-inferiority, margin {-bound:g}"
+    return f"superiority{f', margin {bound:g}' if bound else ''}"

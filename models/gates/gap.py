@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from typing import ClassVar
 
 from overnight.models.gates.gate import MINIMUM_ROWS, check, finding, invalid, unusable
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.registry.manifest import Finding, Measurement
+from overnight.store.registry.manifest import Direction, Finding, Measurement
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class MaximumGap:
     at_most: float
     minimum_rows: int = MINIMUM_ROWS
     confident: bool = False
+    direction: ClassVar[Direction] = "at most"
 
     def __post_init__(self) -> None:
         check(self, minimum_rows=self.minimum_rows, names=(self.between,), at_most=self.at_most)

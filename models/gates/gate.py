@@ -38,7 +38,11 @@ def finding(
     p: float | None = None,
     alpha: float | None = None,
 ) -> Finding:
-    """A finding of this gate; figures that are not finite stay in the message only."""
+    """A finding of this gate; figures that are not finite stay in the message only.
+
+    A gate's `direction` says how a value should stand to its bound, and its `presumed` what a test
+    presumes of the candidate: as a rule that it is no better.
+    """
     figures = {"value": value, "bound": bound, "low": low, "high": high, "p": p, "alpha": alpha}
     # JSON has no NaN: a manifest that held one could not be read again.
     finite = {name: x for name, x in figures.items() if x is not None and math.isfinite(x)}
@@ -50,6 +54,8 @@ def finding(
         message=message,
         n=n,
         applicable=applicable,
+        direction=getattr(gate, "direction", None),
+        presumed=None if p is None else getattr(gate, "presumed", "worse"),
         **finite,
     )
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from overnight.models.gates.gate import check, finding
 from overnight.models.metrics.evaluation import Evaluation, Rehearsal, Sameness
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.manifest import Direction, Finding
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class SamePredictions:
 
     tolerance: float | Mapping[str, float]
     changed_share: float = 0.0
+    direction: ClassVar[Direction] = "at most"
 
     def __post_init__(self) -> None:
         bounds = self.tolerance if isinstance(self.tolerance, Mapping) else {"": self.tolerance}
@@ -84,6 +86,7 @@ class WithinBudget:
     p99_ms: float
     resident_mb: float
     size_mb: float
+    direction: ClassVar[Direction] = "at most"
 
     def __post_init__(self) -> None:
         check(

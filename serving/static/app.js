@@ -24,6 +24,7 @@ let selected = null; // the model that is shown, as /api/models returns it
 let history = NO_HISTORY;
 let historyLoadedAt = 0;
 let isPolling = false;
+let isAway = false; // whether the server did not answer the newest poll
 let classification; // created after the pad, which calls onClear while it is created
 
 const pad = new DrawingPad(byId("drawing"), byId("pen"), {
@@ -62,7 +63,7 @@ async function refreshModels() {
   try {
     models = (await request("/api/models")).models;
   } catch (error) {
-    if (error.status !== 401) return showUnreachable();
+    if (error.status !== 401) return showAway();
     selected = null;
     return showKeyPrompt(apiKey.get() ? error.message : "");
   }
@@ -74,6 +75,19 @@ async function refreshModels() {
   showNoVersion(model);
   for (const id of ["summary", "traffic", "deployments", "versions"]) byId(id).hidden = !model;
   if (model) showModel(model);
+  if (isAway && model) askAgain(model);
+  isAway = false;
+}
+
+function showAway() {
+  isAway = true;
+  showUnreachable();
+}
+
+// What was asked during an outage has no answer yet.
+function askAgain(model) {
+  if (!byId("classification").hidden) classification.predict();
+  else if (!byId("forecast").hidden) forecast.show(model);
 }
 
 function selectModel(name) {
@@ -211,7 +225,7 @@ async function poll() {
   } catch (error) {
     // A response that cannot be shown must not end the polling.
     console.error(error);
-    showUnreachable();
+    showAway();
   } finally {
     isPolling = false;
   }

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from overnight.store.errors import CorruptVersion
 from overnight.store.objects.records import validation_summary
 from overnight.store.predictions.clients import client_digest
+from overnight.store.printable import figure
 from overnight.store.schema import Schema
 from overnight.store.values import Value
 
@@ -36,13 +37,19 @@ class Measurement(Value):
     high: float | None = None
 
 
+# How the value of a finding should stand to its bound.
+Direction = Literal["at least", "at most"]
+
+
 class Finding(Value):
     """The outcome of one gate for one metric and slice.
 
     `value` was checked against `bound`. For a comparison with the champion, `value` is the gain of
     the candidate, `low` to `high` its interval, and `p` was compared with the error rate `alpha`.
     `applicable` is false for a comparison when there is no champion. `holdout` is the set of a
-    frozen holdout that was judged on, where there were two.
+    frozen holdout that was judged on, where there were two. `direction` is how `value` should stand
+    to `bound`. Where there is `p`, it decides: below `alpha` a candidate presumed "worse" passes,
+    and one presumed "no worse" fails. Findings of older releases have neither of these two.
     """
 
     gate: str
@@ -59,6 +66,23 @@ class Finding(Value):
     p: float | None = None
     alpha: float | None = None
     holdout: str = Field(default="", exclude_if=lambda value: not value)
+    direction: Direction | None = Field(default=None, exclude_if=lambda value: value is None)
+    presumed: Literal["worse", "no worse"] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+
+    @property
+    def criterion(self) -> str:
+        """What decided, in figures: a comparison's p against its error rate, else the bound."""
+        if self.p is not None and self.alpha is not None:
+            passes_below = self.presumed == "worse" or (
+                self.presumed is None and self.passed == (self.p <= self.alpha)
+            )
+            return f"p = {self.p:.2g}, needs {'≤' if passes_below else '>'} {self.alpha:g}"
+        if self.bound is None:
+            return ""
+        sign = {"at least": "≥ ", "at most": "≤ ", None: ""}[self.direction]
+        return f"{sign}{figure(self.bound)}"
 
     @property
     def name(self) -> str:

@@ -123,6 +123,7 @@ class UnknownCategories:
                 f"({', '.join(self.known[name])})",
                 value=sum(count for (each, _), count in self._count.items() if each == name),
                 bound=0,
+                direction="at most",
                 n=self._rows,
             )
             for name in sorted({name for name, _ in self._first})

@@ -274,5 +274,6 @@ def _failed_finding(name: str, column: Column | None, broken: _BrokenRule, n: in
         message=f"{name}: {message}",
         value=broken.rows / n if broken.rule == MISSING else broken.rows,
         bound=share if broken.rule == MISSING else 0,
+        direction="at most",
         n=n,
     )

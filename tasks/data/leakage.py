@@ -32,6 +32,7 @@ def check_kept_out(rows: pa.Table, holdout: pa.Table) -> Finding:
         f"training rows{details}",
         value=leaked.num_rows,
         bound=0,
+        direction="at most",
     )
 
 
@@ -99,5 +100,6 @@ def check_look_alikes(
             f"{gates.near_duplicate_share:.1%} may",
             value=look_alikes / n,
             bound=gates.near_duplicate_share,
+            direction="at most",
             n=n,
         )

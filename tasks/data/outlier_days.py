@@ -57,6 +57,7 @@ def outlier_days(
             message=message,
             value=len(outliers),
             bound=0,
+            direction="at most",
             n=len(days),
         ),
     )

@@ -201,5 +201,6 @@ def _finding(
         slice=slice,
         value=value,
         bound=bound,
+        direction=None if bound is None else "at least",
         n=n,
     )

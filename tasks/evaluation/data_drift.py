@@ -198,6 +198,7 @@ def _group_findings(
             message=message,
             value=n,
             bound=gates.judged_rows,
+            direction="at least",
             n=n,
         )
         return

@@ -38,6 +38,11 @@ class Verdict:
         return tuple(finding for finding in self.findings if not finding.passed)
 
     @property
+    def _judged(self) -> tuple[Finding, ...]:
+        """Those that were applicable; a comparison without a champion is not."""
+        return tuple(each for each in self.findings if each.applicable or not each.passed)
+
+    @property
     def undecided(self) -> str:
         """Why a person must decide: no gate could compare with the champion; empty if all could.
 
@@ -67,12 +72,13 @@ class Verdict:
 
     def __str__(self) -> str:
         if self.passed:
-            return f"all {len(self.findings)} findings hold"
+            return f"all {len(self._judged)} gates passed"
+        count = f"{len(self.refused)} of {len(self._judged)} gates failed"
         message = "; ".join(
             f"{finding.name}: {finding.message}" for finding in self.refused[:_SHOWN]
         )
         more = len(self.refused) - _SHOWN
-        return message + (f"; and {more} more" if more > 0 else "")
+        return f"{count}: {message}" + (f"; and {more} more" if more > 0 else "")
 
 
 def check_attainable(gates: Sequence[Gate], holdout: Examples) -> None:

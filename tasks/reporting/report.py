@@ -9,6 +9,7 @@ from pathlib import Path
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.metrics.evaluation import Evaluation
+from overnight.store.printable import figure
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import (
     CodeLineage,
@@ -184,13 +185,13 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
             _outcome(finding),
             finding.gate,
             f"{finding.metric}{finding.where}",
-            "" if finding.value is None else f"{finding.value:.4g}",
-            "" if finding.bound is None else f"{finding.bound:.4g}",
+            "" if finding.value is None else figure(finding.value),
+            finding.criterion,
             finding.message,
         )
         for finding in findings
     ]
-    header = ("verdict", "gate", "metric", "value", "bound", "finding")
+    header = ("verdict", "gate", "metric", "value", "criterion", "finding")
     return f"## {title}\n\n" + table(header, rows)
 
 

@@ -39,4 +39,15 @@ def test_the_page_forecasts_sales_and_classifies_digits(page: Page, stack: Runni
     expect(page.locator("#forecast-chart .band")).to_have_count(1)
     expect(page.locator("#metric")).to_have_text("WAPE")
     assert float(page.locator("#forecast-value").inner_text()) >= 0
+
+    # Each poll brings the models anew, and the form must not mistake them for others.
+    page.get_by_role("button", name="digits", exact=True).click()
+    expect(page.locator("#drawing-card")).to_be_visible()
+    page.get_by_role("button", name="sales", exact=True).click()
+    expect(page.locator("#forecast-form")).to_be_visible()
+    with page.expect_response("**/infer") as asked:
+        page.get_by_role("button", name="Predict", exact=True).click()
+    assert asked.value.status == 200
+    expect(page.locator("#forecast-error")).to_be_empty()
+    expect(page.locator("#forecast-result")).to_be_visible()
     assert seen.complaints == []

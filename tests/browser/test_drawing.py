@@ -121,6 +121,18 @@ def test_the_bars_tell_ten_probabilities_and_clearing_empties_them(drawing: Page
     expect(drawing.locator('#bars [data-label="7"]')).to_have_attribute("data-probability", "")
 
 
+def test_what_was_drawn_during_an_outage_is_read_after_it(drawing: Page) -> None:
+    drawing.context.set_offline(True)
+    draw(drawing, "7", left=0.15, top=0.15, size=0.7)
+    expect(drawing.locator("#label")).to_have_text("–")
+    # A poll has to fail, too: only then does the page know of an outage.
+    expect(drawing.locator("#health")).to_contain_text("cannot be reached")
+
+    drawing.context.set_offline(False)
+
+    expect(drawing.locator("#label")).to_have_text("7")
+
+
 def test_the_keyboard_draws_too(drawing: Page) -> None:
     canvas = drawing.locator("#drawing")
     canvas.focus()

@@ -97,6 +97,7 @@ def test_gates_expand_with_failed_ones_first_and_their_margins(shown):
     expect(rows.first).to_contain_text("WithinBudget")
     expect(rows.first).to_contain_text("failed")
     expect(details.locator("svg.margin")).to_have_count(len(list(bucket_history.findings(4))))
+    expect(rows.first).to_contain_text("≤ ")
     # Beyond the bound in the drawing as well.
     drawn = rows.first.locator("svg")
     bound = float(drawn.locator(".bound").get_attribute("x1") or "nan")

@@ -33,22 +33,27 @@ export class Forecast {
     const signature = JSON.stringify([model.name, model.inputs, model.outputs, model.forecast]);
     this.model = model;
     this.truth.show(model);
+    this.readSpecs(model);
     // A new version with the same tensors keeps what the user has typed.
     if (this.signature !== signature) {
       this.signature = signature;
-      this.createFields(model);
+      this.createFields();
       await this.loadExamples(model);
     }
     if (model === this.model) await this.predict();
   }
 
-  createFields({ inputs, outputs, forecast }) {
+  // Each poll brings new objects, and `model.inputs` are compared with these.
+  readSpecs({ inputs, outputs, forecast }) {
     const input = (name) => inputs.find((spec) => spec.name === name);
     this.history = input(forecast.history);
     this.lead = input(forecast.lead);
     this.day = input(forecast.day);
     this.features = inputs.filter((spec) => ![this.history, this.lead, this.day].includes(spec));
     this.output = outputs[0].name;
+  }
+
+  createFields() {
     byId("forecast-fields").replaceChildren(...this.features.map(tensorFieldset));
     setText("history-label", `${this.history.name}: last ${this.history.shape[0]} days, oldest first`);
     setText("history-help", this.history.description);

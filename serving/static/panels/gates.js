@@ -4,13 +4,20 @@ import { element, isNumber, numbers, plain, row, shape, table } from "../dom.js"
 
 const WIDTH = 160;
 const HEIGHT = 18;
-const LOWER_IS_BETTER = new Set(["AtMost", "WithinBudget", "SamePredictions"]);
-const TITLES = ["Gate", "Value", "Bound", "Margin", "Rows", "Details"];
+// Findings of older releases have no direction; these were the gates with an upper bound then.
+const UPPER_BOUNDS = new Set(["AtMost", "Calibrated", "MaximumGap", "WithinBudget", "SamePredictions"]);
+const TITLES = ["Gate", "Value", "Criterion", "Margin", "Rows", "Details"];
 
-// By the gate's name, else inferred from which side of the bound passed.
-function isLowerBetter({ gate, value, bound, passed }) {
-  if (LOWER_IS_BETTER.has(gate)) return true;
-  return value !== bound && passed === value < bound;
+const isLowerBetter = ({ gate, direction }) => (direction ? direction === "at most" : UPPER_BOUNDS.has(gate));
+
+// What decided: for a comparison its p against the error rate, else the value against the bound.
+function criterion(finding) {
+  const { p, alpha, presumed, passed, bound } = finding;
+  if (isNumber(p) && isNumber(alpha)) {
+    const passesBelow = presumed ? presumed === "worse" : passed === p <= alpha;
+    return `p = ${plain(p)}, needs ${passesBelow ? "≤" : ">"} ${plain(alpha)}`;
+  }
+  return isNumber(bound) ? `${isLowerBetter(finding) ? "≤" : "≥"} ${plain(bound)}` : "–";
 }
 
 // The range of the drawing: holds the bound, the value and a natural end such as 0 or 1.
@@ -48,12 +55,11 @@ function findingRow(finding) {
   const name = [finding.gate, finding.metric, finding.slice].filter(Boolean).join(" · ");
   title.append(sign, element("span", "hidden-text", `${outcome}: `), name);
   const measured = isNumber(finding.value) && isNumber(finding.bound);
-  const lower = isLowerBetter(finding);
   const node = row(
     [
       title,
       isNumber(finding.value) ? plain(finding.value) : "–",
-      isNumber(finding.bound) ? `${lower ? "≤" : "≥"} ${plain(finding.bound)}` : "–",
+      criterion(finding),
       measured ? margin(finding) : "",
       isNumber(finding.n) ? numbers.format(finding.n) : "–",
       element("span", "quiet", finding.message),

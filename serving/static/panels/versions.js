@@ -64,8 +64,10 @@ export class Versions {
 
   gatesButton({ version, findings }, details) {
     if (!findings.length) return "none recorded";
-    const passed = findings.filter((finding) => finding.passed).length;
-    const button = element("button", passed < findings.length ? "small failed" : "small", `${passed} of ${findings.length} passed`);
+    const judged = findings.filter((finding) => finding.applicable || !finding.passed);
+    const passed = judged.filter((finding) => finding.passed).length;
+    const skipped = findings.length - judged.length;
+    const button = element("button", passed < judged.length ? "small failed" : "small", `${passed} of ${judged.length} passed`);
     button.type = "button";
     button.dataset.version = version;
     button.setAttribute("aria-expanded", String(!details.hidden));
@@ -77,7 +79,7 @@ export class Versions {
       if (details.hidden) this.openVersions.delete(version);
       else this.openVersions.add(version);
     });
-    return button;
+    return skipped ? [button, element("p", "quiet", `${skipped} not applicable`)] : [button];
   }
 
   moreRow(count) {

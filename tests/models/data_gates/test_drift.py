@@ -203,6 +203,7 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "message": "largest change is zero, from 25.0% to 75.0%; Jensen-Shannon distance "
                 "0.434, at most 0.25 (hardly by chance)",
                 "bound": 0.25,
+                "direction": "at most",
                 "n": 100,
             },
         ),
@@ -218,6 +219,7 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "message": "largest change is 2, from 0.0% to 75.0%; Jensen-Shannon distance "
                 "0.81, at most 0.25 (chance alone 0.22)",
                 "bound": 0.25,
+                "direction": "at most",
                 "n": 4,
             },
         ),
@@ -233,6 +235,7 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "message": "2 on average where 3 was learned; normalised Wasserstein distance "
                 "1.22, at most 0.25 (chance alone 1)",
                 "bound": 0.25,
+                "direction": "at most",
                 "n": 3,
             },
         ),
@@ -247,6 +250,7 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "passed": False,
                 "message": "label was not measured of the arrival",
                 "bound": 0.25,
+                "direction": "at most",
                 "n": 7,
             },
         ),
@@ -261,6 +265,7 @@ def test_rows_of_which_a_number_is_missing_say_nothing_of_its_spread() -> None:
                 "passed": False,
                 "message": "mean has no row in what was learned",
                 "bound": 0.5,
+                "direction": "at most",
                 "n": 2_001,
             },
         ),

@@ -207,5 +207,5 @@ def test_gates_must_hold_on_both_and_findings_name_the_set() -> None:
 
     assert [finding.holdout for finding in verdict.findings] == ["holdout-2", "holdout"]
     assert not verdict.passed
-    assert str(verdict) == "AtLeast accuracy of holdout: 0.8000, at least 0.9"
+    assert str(verdict) == "1 of 2 gates failed: AtLeast accuracy of holdout: 0.8000, at least 0.9"
     assert np.all([finding.passed for finding in judge(new, [AtLeast("accuracy", 0.9)]).findings])

@@ -28,7 +28,7 @@ def test_every_gate_runs_even_after_one_failed() -> None:
 
     assert [finding.passed for finding in verdict.findings] == [False, True]
     assert not verdict.passed
-    assert str(verdict) == "AtLeast accuracy: 0.8000, at least 0.9"
+    assert str(verdict) == "1 of 2 gates failed: AtLeast accuracy: 0.8000, at least 0.9"
 
 
 def test_a_refusal_by_cost_alone_is_recognised() -> None:
