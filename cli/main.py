@@ -25,6 +25,7 @@ from overnight.cli.commands import (
     new,
     notifications,
     predict,
+    predictions,
     stack,
     training,
 )
@@ -77,6 +78,7 @@ _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         decisions.reject,
         predict.predict,
         feedback.feedback,
+        predictions.predictions,
     ),
     "Store": (bucket.verify, bucket.gc, bucket.export),
 }

@@ -2,6 +2,8 @@
 
 import hashlib
 
+from overnight.store.errors import ConfigurationError
+
 # Another digest of the same key, elsewhere, cannot be joined with these.
 _PURPOSE = b"overnight prediction log\0"
 
@@ -15,5 +17,13 @@ def client_digest(client: str) -> str:
 
 
 def names_of(client: str) -> tuple[str, str]:
-    """Both names under which rows of a client may be stored."""
+    """Both names under which rows of a client may be stored.
+
+    Raises:
+        ConfigurationError: the key is empty, as in all rows whose client was not recorded.
+    """
+    if not client:
+        raise ConfigurationError(
+            "the key of the client is empty; rows without a client are nobody's: name a key"
+        )
     return client, client_digest(client)

@@ -11,8 +11,8 @@ from overnight.cli.main import app
 VERSION = "20261122T020000-0123456789ab"
 COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
-    "approve", "reject", "challenge", "predict", "feedback", "accept", "exclude", "landing",
-    "verify", "gc", "export", "import", "init", "new", "test", "deploy",
+    "approve", "reject", "challenge", "predict", "predictions", "feedback", "accept", "exclude",
+    "landing", "verify", "gc", "export", "import", "init", "new", "test", "deploy",
 ]  # fmt: skip
 
 
@@ -70,6 +70,12 @@ def test_help_imports_nothing_heavy():
         ["ingest", "digits", "/no/such/file"],
         ["predict", "digits"],
         ["predict", "digits", "/"],
+        ["predictions"],
+        ["predictions", "digits", "--rows", "0"],
+        ["predictions", "digits", "--since", "yesterday"],
+        ["predictions", "digits", "--yes"],
+        ["predictions", "digits", "--delete-client", " "],
+        ["predictions", "digits", "--delete-client", "alice", "--since", "2026-11-22"],
         ["down", "--wait-seconds", "-1"],
         ["show"],
     ],

@@ -14,7 +14,12 @@ import pytest
 from deltalake import DeltaTable
 
 from overnight.store.datasets.table_errors import LostRaceError
-from overnight.store.errors import CorruptTable, StoreUnavailable, Unrecorded
+from overnight.store.errors import (
+    ConfigurationError,
+    CorruptTable,
+    StoreUnavailable,
+    Unrecorded,
+)
 from overnight.store.predictions.clients import client_digest
 from overnight.store.predictions.committed_segments import SegmentId
 from overnight.store.predictions.deletion import ClientRows, count_client, delete_client
@@ -402,6 +407,16 @@ def test_a_client_is_deleted_by_key_and_by_digest_with_all_labels_of_its_answers
     assert set(requests(predictions)) == {"of-eve", "nobody"}
     assert requests(labels) == ["nobody", "of-eve"]
     assert delete_client(predictions, labels, "bob") == ClientRows(answers=0, labels=0)
+
+
+def test_rows_without_a_client_are_not_deleted_as_those_of_one(
+    predictions: PredictionTable,
+) -> None:
+    predictions.append({segment(1): [answered("a")]})
+
+    with pytest.raises(ConfigurationError, match="empty"):
+        predictions.delete_client("")
+    assert requests(predictions) == ["a"]
 
 
 def test_rows_that_come_during_a_deletion_stay(
