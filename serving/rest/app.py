@@ -15,6 +15,7 @@ from overnight.serving.rest.headers import (
 from overnight.serving.rest.label_limit import LabelSpool
 from overnight.serving.rest.middleware import security_headers
 from overnight.serving.rest.middleware.admission import Admission, AdmissionMiddleware
+from overnight.serving.rest.middleware.compression import Compression
 from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds
 from overnight.serving.rest.middleware.rate_limits import ConcurrencyLimiter
 from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
@@ -31,6 +32,7 @@ from overnight.serving.rest.routes import (
     v2,
     v2_statistics,
 )
+from overnight.serving.rest.static_files import CACHE_SECONDS, static_path
 from overnight.serving.status import Status
 from overnight.store.registry.registry import Registry
 
@@ -66,7 +68,13 @@ def create_application(
     `registry` is where administrators write alias records; without it, they can change nothing.
     `labels` is where labels of answers are kept; without it, none are taken.
     """
-    application = Flask("overnight.serving", static_folder="static", template_folder="templates")
+    application = Flask(
+        "overnight.serving",
+        static_folder="static",
+        static_url_path=static_path(),
+        template_folder="templates",
+    )
+    application.config["SEND_FILE_MAX_AGE_DEFAULT"] = CACHE_SECONDS
     application.url_map.strict_slashes = False
     # A path with // is unknown; clients of an inference API do not follow redirects of a POST.
     application.url_map.merge_slashes = False
@@ -92,13 +100,15 @@ def create_application(
     security_headers.install(application)
     flask = application.wsgi_app
     middleware = AdmissionMiddleware(
-        FastPath(
-            flask,
-            router=router,
-            limits=limits,
-            meter=status.meter,
-            ids=ids,
-            predictions=predictions,
+        Compression(
+            FastPath(
+                flask,
+                router=router,
+                limits=limits,
+                meter=status.meter,
+                ids=ids,
+                predictions=predictions,
+            )
         ),
         report_error=flask,
         limits=limits,

@@ -4,6 +4,7 @@ A header whose name has an underscore would have the same environ key as another
 would be `X-API-Key`, which a proxy in front may check or remove. Such headers are left out.
 """
 
+import re
 import sys
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,11 @@ _BASE: Environ = {
     "wsgi.run_once": False,
     "wsgi.version": (1, 0),
 }
+# HTTP/1.0 knows no such header; granian calls it 1.
+_WITHOUT_HOST = frozenset({"1", "1.0"})
+# The characters of a name, an address or an IPv6 address, and of a port (RFC 3986); empty where the
+# target of the request names no host.
+_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 # Of two of these, a proxy might look at one and this server at the other.
 _SINGLE = frozenset(
     {
@@ -63,8 +69,19 @@ def environ_of(scope: Any) -> Environ:
         environ[key] = f"{environ[key]},{value}"
         if name in _SINGLE:
             environ[REFUSAL] = BadInput(name, expected="one header of this name", found="several")
-    environ.setdefault("HTTP_HOST", scope.authority or "")
+    host = environ.setdefault("HTTP_HOST", scope.authority)
+    if host is None or not _is_host(host):
+        # RFC 9112: who forwards and who answers would take it for different servers.
+        environ["HTTP_HOST"] = ""
+        if host is not None or scope.http_version not in _WITHOUT_HOST:
+            sent = "none" if host is None else repr(host[:80])
+            environ[REFUSAL] = BadInput("Host", expected="one host name", found=sent)
     return environ
+
+
+@lru_cache(1_000)
+def _is_host(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 @lru_cache(1_000)

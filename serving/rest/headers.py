@@ -14,6 +14,8 @@ NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 # long its body is, once it is unpacked.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
+# A client's key is hashed, logged and counted, so its length has a limit.
+CLIENT_KEY_CHARACTERS = 200
 SLOT = "overnight.slot"
 # What reserves memory for the body.
 HOLD = "overnight.hold"

@@ -15,13 +15,14 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from overnight.serving.errors import Overloaded, UnknownToken
+from overnight.serving.errors import BadInput, Overloaded, UnknownToken
 from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.codecs.content_types import Environ
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.headers import (
     ADMITTED,
     CLIENT,
+    CLIENT_KEY_CHARACTERS,
     REFUSAL,
     REQUEST_ID,
     SLOT,
@@ -116,6 +117,10 @@ class AdmissionMiddleware:
         """
         if REFUSAL in environ:
             raise environ.pop(REFUSAL)
+        key = environ.get("HTTP_X_CLIENT_KEY", "")
+        if len(key) > CLIENT_KEY_CHARACTERS:
+            expected = f"at most {CLIENT_KEY_CHARACTERS} characters"
+            raise BadInput("X-Client-Key", expected=expected, found=f"{len(key)}")
         path, forwarded = environ["PATH_INFO"], environ.get("HTTP_X_FORWARDED_FOR", "")
         client: str = environ.get("REMOTE_ADDR", "")
         if forwarded:

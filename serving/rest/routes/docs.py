@@ -5,7 +5,7 @@ import re
 from flask import Blueprint, Response, render_template, request
 
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot
-from overnight.serving.rest.bodies import json_response, uncached
+from overnight.serving.rest.bodies import json_response
 from overnight.serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext, Served
 from overnight.serving.rest.openapi.docs_page import sections
 from overnight.serving.rest.openapi.document import document
@@ -21,7 +21,7 @@ _DEFAULT_HOST = "127.0.0.1:8080"
 @routes.get("/api/openapi.json")
 def openapi() -> Response:
     """The OpenAPI document, with examples for the served models that work without changes."""
-    return uncached(json_response(document(context())))
+    return _tagged(json_response(document(context())))
 
 
 @routes.get("/docs")
@@ -34,14 +34,31 @@ def docs() -> Response:
         info=openapi_document["info"],
         sections=sections(openapi_document),
     )
-    return uncached(Response(page, content_type="text/html; charset=utf-8"))
+    return _tagged(Response(page, content_type="text/html; charset=utf-8"))
 
 
 @routes.get("/")
 def page() -> Response:
-    """The dashboard of all models; static, its scripts read the API."""
-    response = Response(render_template("page.html"), mimetype="text/html")
-    response.headers["Cache-Control"] = "no-cache"
+    """The dashboard of all models for browsers; its scripts read the API.
+
+    Other clients look here whether the server is alive, as KServe's v1 protocol has it.
+    """
+    wants_page = "text/html" in request.headers.get("Accept", "")
+    response = (
+        Response(render_template("page.html"), mimetype="text/html")
+        if wants_page
+        else json_response({"status": "alive"})
+    )
+    response.vary.add("Accept")
+    return _tagged(response)
+
+
+def _tagged(response: Response) -> Response:
+    """The same response, which caches of one person may keep if they ask whether it changed."""
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.add_etag(weak=True)
+    response.make_conditional(request)
     return response
 
 

@@ -159,7 +159,7 @@ def test_a_model_has_its_training_and_tensors(client):
 
 
 def test_the_page_has_a_strict_content_security_policy(client):
-    response = client.get("/")
+    response = client.get("/", headers={"Accept": "text/html"})
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

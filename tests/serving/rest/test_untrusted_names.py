@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.static_files import static_path
 from overnight.store.objects.memory import MemoryBucket
 from tests.support.serving import bundles
 from tests.support.serving.clients import application_of
@@ -127,7 +128,7 @@ def test_malicious_names_reach_neither_store_nor_files(client, bucket, touched):
         "/v2/models/<model>/infer",
         "/v1/models/<name:model>:predict",
         "/api/models/<model>",
-        "/static/<path:filename>",
+        f"{static_path()}/<path:filename>",
     }
     assert not bucket.requested
     assert not [name for name in touched if any(part in name for part in TELLTALES)]
@@ -136,7 +137,7 @@ def test_malicious_names_reach_neither_store_nor_files(client, bucket, touched):
 def test_static_files_allow_no_path_traversal(client):
     for name in ("../application.py", "..%2fapplication.py", "%2e%2e/wsgi.py", "./../__main__.py",
                  "%2fetc%2fpasswd", "..%5capplication.py", "page.css%00.js"):  # fmt: skip
-        with client.get(f"/static/{name}") as response:
+        with client.get(f"{static_path()}/{name}") as response:
             assert response.status_code == 404
 
 

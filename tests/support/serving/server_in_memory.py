@@ -74,7 +74,11 @@ class Protocol:
 
 
 def scope(path: str, *headers: tuple[str, str], **others: Any) -> Scope:
-    return Scope(path, Headers([("Content-Type", "application/json"), *headers]), **others)
+    """A request with a `Host`, unless it brings one or is told to have none."""
+    sent = [("Content-Type", "application/json"), *headers]
+    if not any(name.lower() == "host" for name, _ in headers) and "authority" not in others:
+        sent.append(("Host", "here"))
+    return Scope(path, Headers(sent), **others)
 
 
 def send(application: Flask, asked: Scope, protocol: Protocol) -> Answer:

@@ -8,6 +8,7 @@ from overnight.infra.logging import JsonFormatter
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.serving.rest.static_files import static_path
 from tests.support.serving.clients import (
     IMAGES,
     INFER,
@@ -63,7 +64,7 @@ def test_without_a_valid_key_the_protocol_error_is_401(locked, path, form, heade
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/metrics", "/",
-                                  "/static/page.css"])  # fmt: skip
+                                  f"{static_path()}/page.css"])  # fmt: skip
 def test_health_metrics_and_pages_need_no_key(locked, path):
     with locked.get(path) as response:
         assert response.status_code == 200
@@ -171,7 +172,9 @@ def test_a_preflight_is_answered_without_a_key(tmp_path):
     assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-@pytest.mark.parametrize("path", ["/", "/v2", "/nowhere", "/api/models", "/static/page.css"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v2", "/nowhere", "/api/models", f"{static_path()}/page.css"]
+)
 def test_every_response_has_security_headers(client, path):
     with client.get(path) as response:
         headers = response.headers

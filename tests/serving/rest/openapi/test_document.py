@@ -18,6 +18,7 @@ from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.rest.openapi.context import ApiContext, Served
 from overnight.serving.rest.openapi.document import document, operations, template
 from overnight.serving.rest.openapi.examples import v2_request
+from overnight.serving.rest.static_files import static_path
 from overnight.serving.status import StandaloneStatus
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving.clients import LIMITS, VERSION
@@ -26,7 +27,7 @@ KEY = "a-key-for-predictions"
 # What clients change without being administrators.
 _CLIENTS = {"/api/models/{model}/refresh", "/api/models/{model}/feedback"}
 # A path parameter with slashes cannot be described in OpenAPI.
-STATIC = "/static/{filename}"
+STATIC = f"{static_path()}/{{filename}}"
 BASKET = Schema(
     inputs=(
         TensorSpec(name="promoted", datatype="BOOL", shape=()),
