@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.parameters import ModelName
-from overnight.flows.steps import data, scoring
+from overnight.flows.steps import data, feedback, scoring
 from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
 from overnight.tasks.reporting.report import RunReport
@@ -24,6 +24,7 @@ def ingest(model: ModelName = "digits") -> State:
         model: The model whose dataset grows.
     """
     context = ModelContext.open(model)
+    feedback.land_feedback(context)
     ingested = data.ingest(context, take_next=True)
     report = RunReport(model=model, ingested=ingested)
     if not ingested.arrivals and ingested.findings:
@@ -34,6 +35,7 @@ def ingest(model: ModelName = "digits") -> State:
     # When the first arrival of all was refused, there is no table to take a snapshot of.
     if ingested.dataset_version is not None:
         snapshot = step(context.snapshot)()
+        feedback.label_answers(context, snapshot)
         scores = scoring.score(context, step(context.registry.champion_version)(), snapshot)
         report = replace(report, data=snapshot.lineage, scores=scores)
     quarantined = len(ingested.quarantined)

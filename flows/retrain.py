@@ -18,7 +18,7 @@ from overnight.flows.run.parameters import (
     StartFrom,
 )
 from overnight.flows.run.plan import TrainingPlan
-from overnight.flows.steps import data, reinstate, scoring, training
+from overnight.flows.steps import data, feedback, reinstate, scoring, training
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
 from overnight.models import reference
@@ -103,6 +103,7 @@ def retrain(
     except Unauthenticated as error:
         return finish(context, report, "Refused", str(error))
     if ingest_first:
+        feedback.land_feedback(context)
         may_fetch = planning.may_fetch_next(context)
         ingested = data.ingest(context, take_next=may_fetch)
     else:
@@ -115,6 +116,7 @@ def retrain(
         context = data.learn(context, snapshot)
     except Unlearnable as error:
         return finish(context, report, "Refused", f"the data: {error}")
+    feedback.label_answers(context, snapshot)
     # Before training: once a version has learned an arrival, its score on it says nothing.
     scores = scoring.score(context, champion, snapshot)
     plan = planning.make_plan(
@@ -142,7 +144,7 @@ def retrain(
     if force or retry or prior.progress is PriorProgress.NOTHING:
         state = _train_and_publish(plan, report)
     elif prior.version is None or prior.progress is PriorProgress.SETTLED:
-        state = finish(context, report, "UpToDate", prior.message)
+        state = _nothing_to_train(context, report, prior)
     else:
         report = replace(report, manifest=context.registry.manifest(prior.version))
         state = _resume(plan, report, prior)
@@ -157,6 +159,18 @@ def _without_rows(context: ModelContext, report: RunReport, ingested: Ingested) 
         message = "; ".join(f"{finding.slice}: {finding.message}" for finding in ingested.findings)
         return finish(context, report, "Refused", f"the data: {message}")
     return finish(context, report, "NothingNew", "no rows ever came in")
+
+
+def _nothing_to_train(context: ModelContext, report: RunReport, prior: PriorRun) -> State:
+    """Nothing is new; or what is new waits for a person."""
+    held = report.ingested.held if report.ingested else ()
+    if not held:
+        return finish(context, report, "UpToDate", prior.message)
+    message = (
+        f"{held[0]} has labels that a person must see first: `overnight accept {context.model} "
+        f"{held[0]}` to learn from them, `overnight exclude {context.model} {held[0]}` not to"
+    )
+    return finish(context, report, "AwaitingApproval", message)
 
 
 def _resume(plan: TrainingPlan, report: RunReport, prior: PriorRun) -> State:

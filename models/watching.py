@@ -47,7 +47,8 @@ class PredictionLog:
 
 
 # From the logged inputs [n, …] by name, and the truth [n, …] by output, to rows of the source, with
-# its columns and `digest`.
+# its columns and `digest`. Categories have their names, and None where they are missing; a truth is
+# as labels of examples are: the index of a class, or a number.
 LabelledRows = Callable[[Mapping[str, Array], Mapping[str, Array]], pa.Table]
 
 
@@ -64,7 +65,8 @@ class ArrivedTruths:
     truths: Mapping[str, Array]
 
 
-# From the logged inputs [n, …] by name, the rows before an arrival, and the arrival's rows.
+# From the logged inputs [n, …] by name, as for `LabelledRows`, the rows before an arrival, and the
+# arrival's rows.
 ArrivalTruths = Callable[[Mapping[str, Array], pa.Table, pa.Table], ArrivedTruths]
 
 

@@ -160,15 +160,18 @@ def decide(
 ) -> arrival_reviews.ArrivalReview:
     """Record a person's decision about an arrival of the dataset, or of the landing.
 
-    One that waits in the landing may be excluded: the next ingest quarantines it unread.
+    One that waits in the landing may be excluded: the next ingest quarantines it unread. One that
+    is parked there may be accepted as well.
 
     Raises:
         UnknownArrival
     """
     if arrival not in context.rows.arrival_names():
         landed = tuple(each.name for each in Landing(context.bucket, context.model).pending())
-        if verdict != "excluded" or arrival not in landed:
-            pending = open_reviews(context.registry, context.rows.arrival_versions)
+        pending = open_reviews(context.registry, context.rows.arrival_versions)
+        is_pending = any(review.arrival == arrival for review in pending)
+        parked = is_pending or context.reviews.decision(arrival) is not None
+        if arrival not in landed or not (parked or verdict == "excluded"):
             waiting = tuple(review.arrival for review in pending)
             raise UnknownArrival(context.model, arrival, waiting, landed)
     return context.reviews.decide(arrival, verdict, actor)

@@ -3,12 +3,14 @@
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.digits.data_gates import DATA_GATES
 from overnight.models.digits.gates import GATES, PERTURBATIONS
+from overnight.models.digits.rows import labelled_rows
 from overnight.models.digits.schema import TENSORS, examples
 from overnight.models.digits.source import DigitsSource
 from overnight.models.gates import MinimumImprovement
 from overnight.models.metrics.classifier import correct, measure, per_row
 from overnight.models.schedule import Schedule
 from overnight.models.search_space import Choice, Range
+from overnight.models.watching import Feedback, Watching
 
 DEFINITION = ModelDefinition(
     name="digits",
@@ -49,4 +51,5 @@ DEFINITION = ModelDefinition(
     },
     per_row=per_row,
     schedule=Schedule("0 2 * * *", "Europe/Berlin"),
+    watching=Watching(feedback=Feedback(rows=labelled_rows)),
 )

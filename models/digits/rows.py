@@ -1,6 +1,7 @@
 """Digits as arrays and as rows of a dataset, and their validation."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,14 @@ def as_rows(digits: Digits) -> pa.Table:
     )
     columns = [images, pa.array(digits.labels, pa.int8()), pa.array(digests, pa.string())]
     return pa.table(columns, schema=COLUMNS)
+
+
+def labelled_rows(
+    inputs: Mapping[str, NDArray[np.generic]], truths: Mapping[str, NDArray[np.generic]]
+) -> pa.Table:
+    """Rows of answered images [n, 28, 28] and their true digits [n]."""
+    (labels,) = truths.values()
+    return as_rows(checked("labels of answers", inputs["image"], labels))
 
 
 def images_of(rows: pa.Table) -> NDArray[np.uint8]:

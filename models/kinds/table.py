@@ -1,5 +1,6 @@
 """`Table`: the columns of rows, each declared once, for source, inputs, learning and data gates."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from overnight.models.data_gates.columns import Column
 from overnight.models.data_gates.declaration import DataGates
 from overnight.models.examples import Array
 from overnight.models.learned import Learner, MeanAndDeviation, Vocabulary, Words
+from overnight.models.sources.declared_rows import DeclaredRows
 from overnight.store.errors import ConfigurationError
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
@@ -178,6 +180,33 @@ class Table:
         indices: Array = places.to_numpy().astype(np.int64)
         return indices
 
+    def rows(self, inputs: Mapping[str, Array], truths: Mapping[str, Array]) -> pa.Table:
+        """Rows of the source from answered inputs and their truth: `Feedback.rows`.
+
+        Other columns have gaps. Rows that lack a value which none may lack are left out. Rows that
+        are alike in all inputs have one digest; so has a source whose `same_by` is `names`.
+        """
+        (truth,) = truths.values()
+        columns = [_published_column(inputs[spec.name], spec) for spec in self.inputs]
+        columns.append(_truth_column(truth, self.target))
+        columns += [pa.nulls(len(truth), kind) for kind in self.others.values()]
+        declared = DeclaredRows(self.columns, self.names)
+        rows = pa.Table.from_arrays(columns, names=self.columns.names)
+        for spec in (*self.inputs, self.target):
+            if not spec.accepts_missing:
+                rows = rows.filter(pc.is_valid(rows.column(spec.name)))
+        whole = rows.cast(self.columns).combine_chunks().to_batches()
+        batches = [self._with_digests(batch, declared) for batch in whole]
+        return pa.Table.from_batches(batches, declared.schema)
+
+    def _with_digests(self, rows: pa.RecordBatch, declared: DeclaredRows) -> pa.RecordBatch:
+        if len(self.inputs) > 1 or not self.inputs[0].shape:
+            return declared.with_digests(rows)
+        # A picture alone is identified by its pixels.
+        pixels = rows.column(self.inputs[0].name).to_pylist()
+        digests = pa.array([hashlib.sha256(each).hexdigest() for each in pixels], pa.string())
+        return pa.RecordBatch.from_arrays([*rows.columns, digests], schema=declared.schema)
+
     def data_gates(self, *, minimum_rows: int = 100, class_rows: int = 10) -> DataGates:
         """Types, ranges and gaps of the columns, and how many rows there must be.
 
@@ -235,6 +264,27 @@ def published(rows: pa.Table, spec: TensorSpec) -> Array:
     # NaN where a value is missing.
     numbers: Array = values.to_numpy(zero_copy_only=False)
     return numbers if values.null_count else numbers.astype(NUMPY_TYPES[spec.datatype])
+
+
+def _published_column(values: Array, spec: TensorSpec) -> pa.Array:
+    """Published values [n, …] as a column of rows, with nulls for gaps."""
+    kind = _arrow(spec)
+    if spec.shape:
+        plain = np.ascontiguousarray(values, NUMPY_TYPES[spec.datatype])
+        return pa.array([row.tobytes() for row in plain], kind)
+    if values.dtype.kind == "O":
+        return pa.array(values.tolist(), pa.int32() if spec.date else kind).cast(kind)
+    if spec.date:
+        return pa.array(values.astype(np.int32), pa.int32()).cast(kind)
+    if pa.types.is_string(kind):
+        return pa.array([str(value) for value in values.tolist()], kind)
+    return pa.array(values.astype(np.float32), kind, mask=np.isnan(values.astype(np.float32)))
+
+
+def _truth_column(truth: Array, target: TensorSpec) -> pa.Array:
+    if not target.vocabulary:
+        return pa.array(truth.astype(np.float32), _arrow(target))
+    return pa.array([target.vocabulary[place] for place in truth.tolist()], pa.string())
 
 
 def _arrow(spec: TensorSpec) -> pa.DataType:

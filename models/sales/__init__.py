@@ -2,6 +2,7 @@
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.sales.arrived import arrived_truths
 from overnight.models.sales.data_gates import DATA_GATES
 from overnight.models.sales.gates import GATES, PERTURBATIONS, REINSTATEMENT
 from overnight.models.sales.metrics import in_interval, measure, per_row
@@ -15,6 +16,7 @@ from overnight.models.sales.series import (
 from overnight.models.sales.source import SalesSource
 from overnight.models.schedule import Schedule
 from overnight.models.search_space import Choice, Range
+from overnight.models.watching import Feedback, Watching
 
 DEFINITION = ModelDefinition(
     name="sales",
@@ -56,4 +58,6 @@ DEFINITION = ModelDefinition(
     moving_holdout=MovingHoldout(days=HELD_DAYS, examples=holdout_examples),
     tolerance=TOLERANCE,
     schedule=Schedule("30 3 * * *", "Europe/Berlin"),
+    # A forecast reaches up to ten days ahead, and its day is final three days later.
+    watching=Watching(feedback=Feedback(from_arrivals=arrived_truths, window_days=21)),
 )

@@ -22,7 +22,8 @@ class Ingested:
     `findings` say why an arrival was refused, or why none of its rows was new. `kept_out` counts
     rows of the holdout. `skipped` arrivals were ingested or refused before under the same name.
     `notices` name what was left alone in the landing and the source's folder, and why.
-    `source_failure` says why the source gave nothing, and what to do.
+    `source_failure` says why the source gave nothing, and what to do. `held` arrivals stay in the
+    landing until a person decides about them.
     """
 
     arrivals: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Ingested:
     skipped: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     source_failure: str = ""
+    held: tuple[str, ...] = ()
 
 
 def check_columns_of(

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from overnight.models.definition import Delivery, Source, StreamedDelivery
 from overnight.models.sources.local_folder import FolderSource
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.delta_table import Dataset
+from overnight.store.datasets.feedback_arrivals import parse_feedback_name
 from overnight.store.datasets.landing import Arrival, Landing
 from overnight.store.errors import AlreadyExists, BadFile
 from overnight.store.objects.bucket import Bucket
@@ -61,6 +63,9 @@ def ingest(
     holdout kept out; the others are added in one commit for each arrival. An ingest may be killed
     at any point and run again. Without a `reader`, files are read here, without limits.
 
+    Arrivals of the landing that are parked for a person stay there until they are accepted or
+    excluded. Labelled rows come as they please, and are no reason to wait with the source's next.
+
     A category that is not `known`, or not among the `open_categories`, is named in a notice with
     its arrival and first row; the rows are ingested all the same.
 
@@ -71,15 +76,16 @@ def ingest(
         return Ingested(findings=failures)
     landing = Landing(bucket, model)
     listing = landing.listing()
-    arrivals: Sequence[Arrival] = listing.arrivals
+    reviews = ArrivalReviews(bucket, model)
+    held = _held(reviews, listing.arrivals)
+    arrivals: Sequence[Arrival] = [each for each in listing.arrivals if each.name not in held]
     # Read after the listing: an arrival committed in between counts as ingested.
     ingested = rows.arrival_names()
     reader = reader or ReadHere(source, gates)
-    if not arrivals and take_next:
-        arrivals = _land_next(source, landing, rows, ingested, reader)
+    if take_next and not _of_source(arrivals):
+        arrivals = [*_land_next(source, landing, rows, ingested, reader), *arrivals]
     outcomes: list[Ingested] = []
     if arrivals:
-        reviews = ArrivalReviews(bucket, model)
         excluded = reviews.excluded()
         each = ArrivalIngest(
             landing,
@@ -105,9 +111,25 @@ def ingest(
     notices = [finding.message for finding in checked]
     notices += [notice for outcome in outcomes for notice in outcome.notices]
     notices += map(str, listing.strays)
-    if isinstance(source, FolderSource) and take_next and not listing.arrivals:
+    if isinstance(source, FolderSource) and take_next and not _of_source(listing.arrivals):
         notices += [*map(str, source.left_alone()), *changed_files(source, rows, model=model)]
-    return _sum(outcomes, rows.version() if rows.has_rows() else None, notices)
+    notices += [f"{name} waits for a person: `overnight accept` or `exclude`" for name in held]
+    summed = _sum(outcomes, rows.version() if rows.has_rows() else None, notices)
+    return replace(summed, held=held)
+
+
+def _of_source(landed: Sequence[Arrival]) -> list[Arrival]:
+    """The landed arrivals without those of labelled rows."""
+    return [arrival for arrival in landed if parse_feedback_name(arrival.name) is None]
+
+
+def _held(reviews: ArrivalReviews, landed: Sequence[Arrival]) -> tuple[str, ...]:
+    """The landed arrivals that are parked for a person, who has not decided yet."""
+    # Only labelled rows are parked before they are ingested, and most models have none.
+    if not any(parse_feedback_name(arrival.name) for arrival in landed):
+        return ()
+    parked = {review.arrival for review in reviews.pending()}
+    return tuple(arrival.name for arrival in landed if arrival.name in parked)
 
 
 def _keep_holdout(source: Source, holdout: Dataset, check: CheckHoldout) -> tuple[Finding, ...]:

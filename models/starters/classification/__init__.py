@@ -5,6 +5,7 @@ import pyarrow as pa
 from overnight.api import (
     Classification,
     Examples,
+    Feedback,
     Files,
     MaximumGap,
     ModelDefinition,
@@ -12,6 +13,7 @@ from overnight.api import (
     Table,
     TensorSpec,
     TrainingSettings,
+    Watching,
     category,
     number,
     slices_by,
@@ -68,4 +70,5 @@ DEFINITION = ModelDefinition(
     correct=KIND.correct,
     per_row=KIND.per_row,
     data_gates=TABLE.data_gates(),
+    watching=Watching(feedback=Feedback(rows=TABLE.rows)),
 )

@@ -5,6 +5,7 @@ import pyarrow as pa
 from overnight.api import (
     Classification,
     Examples,
+    Feedback,
     ModelDefinition,
     Picture,
     PictureFolders,
@@ -12,6 +13,7 @@ from overnight.api import (
     Table,
     TensorSpec,
     TrainingSettings,
+    Watching,
 )
 
 KIND = Classification(("circle", "square", "cross"))
@@ -61,4 +63,5 @@ DEFINITION = ModelDefinition(
     correct=KIND.correct,
     per_row=KIND.per_row,
     data_gates=TABLE.data_gates(),
+    watching=Watching(feedback=Feedback(rows=TABLE.rows)),
 )

@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from overnight.api import (
     Examples,
+    Feedback,
     Files,
     ModelDefinition,
     Places,
@@ -11,6 +12,7 @@ from overnight.api import (
     Table,
     TensorSpec,
     TrainingSettings,
+    Watching,
     category,
     number,
     slices_by,
@@ -66,5 +68,6 @@ DEFINITION = ModelDefinition(
     correct=KIND.correct,
     per_row=KIND.per_row,
     data_gates=TABLE.data_gates(),
+    watching=Watching(feedback=Feedback(rows=TABLE.rows)),
     tolerance=KIND.tolerance,
 )

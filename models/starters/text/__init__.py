@@ -5,12 +5,14 @@ import pyarrow as pa
 from overnight.api import (
     Classification,
     Examples,
+    Feedback,
     Files,
     ModelDefinition,
     Places,
     Table,
     TensorSpec,
     TrainingSettings,
+    Watching,
     text,
 )
 
@@ -55,4 +57,5 @@ DEFINITION = ModelDefinition(
     correct=KIND.correct,
     per_row=KIND.per_row,
     data_gates=TABLE.data_gates(),
+    watching=Watching(feedback=Feedback(rows=TABLE.rows)),
 )
