@@ -38,6 +38,6 @@ def _series(sums: Panel, inputs: Mapping[str, Array]) -> NDArray[np.int64]:
     places = {
         (str(store), str(department)): place for place, (store, department) in enumerate(pairs)
     }
-    asked = zip(inputs["store"].tolist(), inputs["department"].tolist(), strict=True)
-    named = ((str(store), str(department)) for store, department in asked)
+    requested = zip(inputs["store"].tolist(), inputs["department"].tolist(), strict=True)
+    named = ((str(store), str(department)) for store, department in requested)
     return np.array([places.get(pair, -1) for pair in named], np.int64)
