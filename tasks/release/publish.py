@@ -22,6 +22,7 @@ from overnight.store.registry.manifest import (
     EnvironmentLineage,
     Exported,
     Finding,
+    LogPolicy,
     Manifest,
     Override,
     Rehearsed,
@@ -76,6 +77,21 @@ def draft(
         run=run,
         data_findings=data_findings,
         exported=_exported(candidate),
+        logged=log_policy(definition),
+    )
+
+
+def log_policy(definition: ModelDefinition) -> LogPolicy | None:
+    """What serving is to record of the answers of a version, as its model declares; or nothing."""
+    log, feedback = definition.watching.log, definition.watching.feedback
+    if log is None:
+        return None
+    return LogPolicy(
+        share=log.share,
+        inputs=log.inputs,
+        clients=log.clients,
+        feedback=feedback is not None,
+        labels_per_client_daily=feedback.labels_per_client_daily if feedback else 0,
     )
 
 

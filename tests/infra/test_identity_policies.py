@@ -66,6 +66,7 @@ CREATED_ONCE = {
     keys.arrival_review("digits", "a-1", 7): {"administration"},
     f"{keys.arrival('digits', '2026-11-22', 'a-1')}/rows.csv": {*_DECIDING, "landing"},
     f"{keys.quarantine('digits')}/a-1/reason.json": {*_DECIDING, "landing"},
+    keys.spool_segment("digits", "host", f"{'0f' * 16}-00000001.log"): {"serving"},
     "probe/one": _DECIDING,
 }
 

@@ -9,14 +9,22 @@ import pytest
 from overnight import models
 from overnight.models.definition import TrainingSettings
 from overnight.models.metrics.evaluation import Evaluation, Rehearsal
+from overnight.models.watching import Feedback, PredictionLog, Watching
 from overnight.store.errors import AlreadyExists
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.memory import MemoryBucket
-from overnight.store.registry.manifest import Exported, Finding, Manifest, Override, RunLineage
+from overnight.store.registry.manifest import (
+    Exported,
+    Finding,
+    LogPolicy,
+    Manifest,
+    Override,
+    RunLineage,
+)
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.registry.versions import entries
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.release.publish import bundle, draft, final_manifest, publish
+from overnight.tasks.release.publish import bundle, draft, final_manifest, log_policy, publish
 from overnight.tasks.training.train import EXPORTED, FITTED, Candidate, FittedRun
 from tests.support import examples
 from tests.support.crashing_stores import Killed, KillingBucket
@@ -103,6 +111,34 @@ def test_the_measurements_of_the_rehearsal_are_recorded(tmp_path, rehearsal):
             0.9,
             0.2,
         )
+
+
+def test_what_serving_is_to_record_is_in_the_manifest_as_the_model_declares():
+    definition = models.find("digits")
+    log = PredictionLog(share=0.25, inputs="digest", clients="none")
+    declared = {
+        "log and labels": Watching(log=log, feedback=Feedback(labels_per_client_daily=7)),
+        "log alone": Watching(log=log, feedback=None),
+        "neither": Watching(log=None),
+    }
+
+    policies = {
+        name: log_policy(replace(definition, watching=each)) for name, each in declared.items()
+    }
+
+    same = {"share": 0.25, "inputs": "digest", "clients": "none"}
+    assert policies == {
+        "log and labels": LogPolicy(**same, feedback=True, labels_per_client_daily=7),
+        "log alone": LogPolicy(**same, feedback=False),
+        "neither": None,
+    }
+
+
+def test_a_manifest_carries_the_policy_of_its_log(tmp_path):
+    manifest = drafted(candidate(tmp_path))
+
+    assert manifest.logged == log_policy(models.find("digits"))
+    assert Manifest.model_validate_json(manifest.encoded()).logged == manifest.logged
 
 
 def attempt(
