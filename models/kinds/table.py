@@ -275,7 +275,9 @@ def _published_column(values: Array, spec: TensorSpec) -> pa.Array:
     if values.dtype.kind == "O":
         return pa.array(values.tolist(), pa.int32() if spec.date else kind).cast(kind)
     if spec.date:
-        return pa.array(values.astype(np.int32), pa.int32()).cast(kind)
+        missing = np.isnan(values.astype(np.float64))
+        days = np.where(missing, 0, values).astype(np.int32)
+        return pa.array(days, pa.int32(), mask=missing).cast(kind)
     if pa.types.is_string(kind):
         return pa.array([str(value) for value in values.tolist()], kind)
     return pa.array(values.astype(np.float32), kind, mask=np.isnan(values.astype(np.float32)))

@@ -1,11 +1,14 @@
 """A table of columns, declared once: its rows, inputs, learning, and data gates."""
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from overnight.models.kinds.table import Table, category, date, number, text
 from overnight.models.learner import learn
+from overnight.models.sources.declared_rows import DeclaredRows
 from overnight.store.encoding import encode, network_inputs
 from overnight.store.errors import ConfigurationError
 from overnight.store.schema import Schema, TensorSpec
@@ -139,3 +142,39 @@ def test_rows_as_declared_pass_the_data_gates_and_others_do_not() -> None:
 def test_a_column_is_declared_once() -> None:
     with pytest.raises(ConfigurationError, match="age, outcome is declared twice"):
         Table((number("age"), category("outcome")), OUTCOME, others={"age": pa.int32()})
+
+
+def test_answered_inputs_and_their_truth_are_rows_again():
+    made = TABLE.rows(TABLE.arrays(ROWS), {"p": TABLE.truth(ROWS)})
+
+    declared = DeclaredRows(TABLE.columns, TABLE.names)
+    expected = pa.Table.from_batches(
+        [declared.with_digests(batch) for batch in ROWS.combine_chunks().to_batches()]
+    )
+    assert made.drop_columns(["key", "visits"]).equals(expected.drop_columns(["key", "visits"]))
+    assert made["key"].null_count == made["visits"].null_count == 3
+    assert made.schema.equals(declared.schema)
+
+
+def test_rows_without_a_value_that_none_may_lack_are_left_out():
+    arrays = TABLE.arrays(ROWS)
+    arrays["age"] = np.array([30, np.nan, 50], np.float32)
+    notes = Table((text("note"),), OUTCOME)
+
+    assert TABLE.rows(arrays, {"p": TABLE.truth(ROWS)})["age"].to_pylist() == [30, 50]
+    made = notes.rows({"note": np.array(["good", None], object)}, {"p": np.array([1, 0])})
+    assert made.select(["note", "outcome"]).to_pylist() == [{"note": "good", "outcome": "yes"}]
+    none = notes.rows({"note": np.array([], object)}, {"p": np.array([], np.int64)})
+    assert none.num_rows == 0
+
+
+def test_a_picture_is_identified_by_its_pixels():
+    pictures = Table((PIXELS,), TensorSpec(name="size", datatype="FP32", shape=()))
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+
+    made = pictures.rows({"pixels": pixels}, {"size": np.array([1.5, 2.5])})
+
+    assert made["digest"].to_pylist() == [
+        hashlib.sha256(each.tobytes()).hexdigest() for each in pixels
+    ]
+    assert made["size"].to_pylist() == [1.5, 2.5]

@@ -432,3 +432,49 @@ def test_an_arrival_refused_before_is_skipped_and_reported_after_its_gate_was_co
 
     assert (again.arrivals, again.skipped) == ((), ("by-hand",))
     assert dataset.ingest().rows_added == 2
+
+
+LABELLED = "feedback-2026-11-22-00000001"
+
+
+def test_labelled_rows_do_not_keep_the_next_delivery_waiting(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    dataset.ingest()
+    # A letter of the holdout, one that is known, and a new one.
+    dataset.drop(LABELLED, labels=b"xaq")
+
+    ingested = dataset.ingest()
+
+    assert ingested.arrivals == ("night-0002", LABELLED)
+    assert (ingested.rows_added, ingested.kept_out) == (2, 1)
+    assert dataset.letters() == "abcdegq"
+
+
+def test_parked_labels_stay_in_the_landing_until_a_person_decides(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    doubtful = f"{LABELLED}-doubtful"
+    reviews = ArrivalReviews(dataset.bucket, "letters")
+    reviews.park(doubtful, (), compared_with=None)
+    dataset.drop(doubtful, labels=b"pq")
+
+    ingested = dataset.ingest(take_next=False)
+
+    assert (ingested.arrivals, ingested.held) == ((), (doubtful,))
+    assert any("overnight accept" in notice for notice in ingested.notices)
+    reviews.decide(doubtful, "accepted", Actor("ann", "she knows them"))
+    assert dataset.ingest(take_next=False).arrivals == (doubtful,)
+    assert dataset.letters() == "abcdepq"
+
+
+def test_parked_labels_that_a_person_excludes_are_never_read(dataset: LettersDataset) -> None:
+    dataset.ingest()
+    doubtful = f"{LABELLED}-doubtful"
+    reviews = ArrivalReviews(dataset.bucket, "letters")
+    reviews.park(doubtful, (), compared_with=None)
+    dataset.drop(doubtful, labels=b"pq")
+    reviews.decide(doubtful, "excluded", Actor("ann", "nonsense"))
+
+    ingested = dataset.ingest(take_next=False)
+
+    assert (ingested.held, dataset.letters()) == ((), "abcde")
+    assert Landing(dataset.bucket, "letters").pending() == []
