@@ -39,7 +39,7 @@ def notify(
 
         overnight notify
 
-        OVERNIGHT_NOTIFY_MAIL_TO=ann@example.org overnight notify --test
+        overnight notify --test        (after a change of the settings; then overnight up)
     """
     from overnight.cli.actions import notify as notify_action
 

@@ -31,6 +31,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
+_OF_NOTIFICATIONS = ("NOTIFY_WEBHOOK_SECRET", "NOTIFY_SMTP_PASSWORD")
 
 
 def planted(name: str) -> str:
@@ -70,6 +71,7 @@ def hidden(
         name: planted(name)
         for name in ("ADMIN_TOKEN", "TOKEN", "S3_OPERATOR_SECRET_KEY", "PREFECT_AUTH", "MLFLOW")
     }
+    hidden_values |= {name: planted(name) for name in ("WEBHOOK_PATH", *_OF_NOTIFICATIONS)}
     for name in ("ADMIN_TOKENS_FILE", "PREDICTION_KEYS_FILE"):
         hidden_values[name] = planted(name)
         file = tmp_path / name
@@ -84,7 +86,10 @@ def hidden(
         "PREFECT_AUTH": f"ann:{hidden_values['PREFECT_AUTH']}",
         "MLFLOW_TRACKING_URI": nowhere,
     }
-    plain |= {"MLFLOW_SECONDS": "1", "LOG_LEVEL": "DEBUG"}
+    plain |= {"MLFLOW_SECONDS": "1", "LOG_LEVEL": "DEBUG", "NOTIFY_SMTP_USER": "ann"}
+    plain |= {name: hidden_values[name] for name in _OF_NOTIFICATIONS}
+    path = hidden_values["WEBHOOK_PATH"]
+    plain |= {"NOTIFY_WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/{path}"}
     for name, value in plain.items():
         monkeypatch.setenv(f"OVERNIGHT_{name}", value)
     hidden_values |= {name: planted(name) for name in ("ADDRESS", "SESSION")}
