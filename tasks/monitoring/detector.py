@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overnight.models.metrics.evaluation import Floats, Mask
+from overnight.models.reference import Reference
+from overnight.models.watching import Watching
 from overnight.store.registry.monitoring import DetectorState
 from overnight.tasks.monitoring.evidence import (
     Change,
@@ -30,7 +32,7 @@ from overnight.tasks.monitoring.evidence import (
     start,
 )
 
-__all__ = ["Change", "alarmed", "changes", "per_unit", "restarted", "start", "update"]
+__all__ = ["Change", "alarmed", "changes", "level_of", "per_unit", "restarted", "start", "update"]
 
 WHOLE = ""
 BETS = (1.5, 2.0, 4.0, 8.0, 16.0)
@@ -40,6 +42,13 @@ _FURTHEST = 0.75
 _PASS = 200_000
 # Nothing can be noticed where almost every answer may be wrong.
 _MOST_LOSS = 0.95
+
+
+def level_of(watching: Watching, reference: Reference) -> float:
+    """The declared run length in what an observation is: in labels, or of a forecast in days."""
+    if reference.unit == "day":
+        return float(watching.nights_per_false_alarm)
+    return float(watching.labels_per_false_alarm)
 
 
 def update(

@@ -105,14 +105,14 @@ def skews(
 def apart_from_reference(counts: Array, reference: Array, *, smallest: float) -> Apart:
     """Of a day's counts from those of a fixed reference, which is compared with day after day.
 
-    The reference's own chance is allowed for by its 95 % quantile, which makes the p-value valid
-    for each day with the reference as it is (up to one reference in twenty).
+    The reference's own chance is allowed for by the 95 % quantile of the distance that something at
+    `smallest` has from a reference of so many rows. That makes the p-value valid for each day with
+    the reference as it is, for nineteen references in twenty.
     """
     day, known = _pooled(np.asarray(counts, float), np.asarray(reference, float))
     if len(day) < 2 or not day.sum() or not known.sum():
         return Apart(0.0, 1.0)
-    chance = math.sqrt(_chi2().ppf(_REFERENCE_CONFIDENCE, len(day) - 1) / (8 * known.sum()))
-    return _apart(day, known, day.sum(), smallest + chance)
+    return _apart(day, known, day.sum(), _allowed(smallest, len(day) - 1, 8 * known.sum()))
 
 
 def apart_from_sample(counts: Array, other: Array, *, smallest: float) -> Apart:
@@ -209,7 +209,11 @@ def _squared(day: Floats, other: Floats) -> float:
     return float(((roots[0] - roots[1]) ** 2).sum() / (2 * n))
 
 
-def _chi2() -> Any:
+def _allowed(smallest: float, freedom: int, rows: float) -> float:
+    """The 95 % quantile of a distance, noncentral chi-square by Patnaik's approximation (1949)."""
     from scipy import stats
 
-    return stats.chi2
+    centre = rows * smallest**2
+    scale = (freedom + 2 * centre) / (freedom + centre)
+    quantile = stats.chi2.ppf(_REFERENCE_CONFIDENCE, (freedom + centre) / scale)
+    return float(np.sqrt(scale * quantile / rows))

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overnight.models.reference import Reference
+from overnight.models.watching import Watching
 from overnight.store.registry.monitoring import DetectorState
 from overnight.tasks.monitoring.detector import (
     BETS,
     alarmed,
     changes,
+    level_of,
     per_unit,
     restarted,
     start,
@@ -227,6 +230,14 @@ def test_rows_of_one_day_are_one_observation():
     assert losses.tolist() == [1.0, 0.5]
     assert days.tolist() == [1, 3]
     assert per_unit(np.zeros(0), np.zeros(0))[0].tolist() == []
+
+
+def test_a_forecasts_run_length_is_in_days():
+    watching = Watching(labels_per_false_alarm=5_000, nights_per_false_alarm=300)
+    by_label = Reference(version="v1", rows=1, holdout_rows=1)
+
+    assert level_of(watching, by_label) == 5_000
+    assert level_of(watching, by_label.model_copy(update={"unit": "day"})) == 300
 
 
 def test_no_labels_change_nothing_and_unknown_slices_are_left_out():
