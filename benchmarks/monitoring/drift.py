@@ -1,7 +1,7 @@
 """Claim: drift alarms falsely once in the declared 400 nights, and is found in a few days.
 
 Ten features of a day's requests, counted in the bins of a reference of 10,000 rows, are drawn by
-seed. The same counts go to the detector and to what others do each night: a test at p < 0.05 for
+seed. The same counts go to the detector and to what others do after each day: a test at p < 0.05 for
 each feature, the same corrected for ten features, and fixed thresholds on the population stability
 index (0.1) and on the Jensen-Shannon distance (0.1). What the tables must show:
 
@@ -47,7 +47,7 @@ class Nights(NamedTuple):
     shift: float
     varying: float
     alarms: float
-    nights: float
+    days: float
 
 
 def bins_of(shift: float) -> NDArray[np.float64]:
@@ -184,7 +184,7 @@ def main() -> None:
         for row in with_drift(requests, shift, arguments.seeds)
     ]
     print(f"nights until a shift of one feature of {FEATURES} raises an alarm, median")
-    _print(shifted, lambda row: f"{row.nights:.0f}" if np.isfinite(row.nights) else "never")
+    _print(shifted, lambda row: f"{row.days:.0f}" if np.isfinite(row.days) else "never")
     if arguments.picture:
         draw_shifts(quiet, shifted, arguments.picture)
 

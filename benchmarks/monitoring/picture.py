@@ -61,10 +61,10 @@ def draw_shifts(quiet: Sequence[Any], shifted: Sequence[Any], path: Path) -> Non
     requests = list(dict.fromkeys(row.requests for row in shifted))
     for place, n in enumerate(requests):
         mine = [row for row in shifted if row.judge == judges[0] and row.requests == n]
-        seen = [row for row in mine if np.isfinite(row.nights)]
+        seen = [row for row in mine if np.isfinite(row.days)]
         left.plot(
             [row.shift for row in seen],
-            [row.nights for row in seen],
+            [row.days for row in seen],
             color=COLOURS[place],
             marker=MARKERS[place],
             markersize=4,
