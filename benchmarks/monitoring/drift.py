@@ -2,8 +2,8 @@
 
 Ten features of a day's requests, counted in the bins of a reference of 10,000 rows, are drawn by
 seed. The same counts go to the detector and to what others do after each day: a test at p < 0.05
-for each feature, the same corrected for ten features, and fixed thresholds on the population stability
-index (0.1) and on the Jensen-Shannon distance (0.1). What the tables must show:
+for each feature, the same corrected for ten features, and fixed thresholds on the population
+stability index (0.1) and on the Jensen-Shannon distance (0.1). What the tables must show:
 
 - over 400 nights without drift the detector alarms at most once on average, for few requests a day
   as for many, and also where days differ by themselves by a twentieth of a standard deviation;

@@ -74,11 +74,16 @@ class ServedVersion:
         return self.manifest.tensors
 
 
-def fresh_detectors(definition: ModelDefinition) -> dict[str, DetectorState]:
+def fresh_detectors(
+    definition: ModelDefinition, reference: Reference | None = None
+) -> dict[str, DetectorState]:
     """The detectors of a version that has just become champion."""
     watching = definition.watching
+    level = float(watching.labels_per_false_alarm)
+    if reference is not None:
+        level = detector.level_of(watching, reference)
     return {
-        QUALITY: start(QUALITY, watching.labels_per_false_alarm),
+        QUALITY: start(QUALITY, level),
         DRIFT: start(DRIFT, watching.nights_per_false_alarm),
     }
 
@@ -189,7 +194,8 @@ def measure(
         if own is not None:
             labelled[name] = own
         quality += quality_of(definition, version, own, period)
-    states = dict(fresh_detectors(definition) | dict(before))
+    reference = champion.reference if champion is not None else None
+    states = dict(fresh_detectors(definition, reference) | dict(before))
     if champion is None or champion.reference is None:
         if champion is not None:
             problems.append(f"{champion.manifest.version} has no alarms: {NO_REFERENCE}")
