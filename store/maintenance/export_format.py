@@ -21,6 +21,9 @@ INDEX, CONTENT = "index.json", "content"
 AT_ONCE = 8
 # Of the index, which is read whole: millions of objects.
 _INDEX_BYTES = 1_000_000_000
+# What people sent and what they were answered is not copied: deletion and retention could not reach
+# the copy. Nothing else refers to it.
+_PRIVATE = ("predictions/", "labels/", "spool/")
 # A cache that Delta Lake overwrites and can do without.
 _HINT = "_last_checkpoint"
 # Called with what is being done, the bytes done so far, and the total.
@@ -95,8 +98,8 @@ def path_of(folder: Path, key: str) -> Path:
 
 
 def is_transient(key: str) -> bool:
-    """Whether an object comes and goes, so that it is no part of an export."""
-    return key.startswith("probe/") or key.endswith(f"/{_HINT}")
+    """Whether an object comes and goes or is private, so that it is no part of an export."""
+    return key.startswith(("probe/", *_PRIVATE)) or key.endswith(f"/{_HINT}")
 
 
 class Work:

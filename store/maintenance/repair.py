@@ -35,6 +35,8 @@ _TRANSIENT = {
     Kind.REASON,
     Kind.QUARANTINED,
     Kind.PROBE,
+    Kind.RECORDED,
+    Kind.SEGMENT,
     Kind.UNKNOWN,
 }
 # The first entries of logs, which differ between any two buckets: they identify one.

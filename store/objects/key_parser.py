@@ -28,6 +28,8 @@ class Kind(StrEnum):
     MONITOR_RECORD = "monitor record"
     CARRIED_OUT = "consequence carried out"
     TABLE = "file of a table"
+    RECORDED = "file of the prediction log"
+    SEGMENT = "segment of the prediction log"
     PENDING_REVIEW = "arrival awaiting review"
     ARRIVAL_REVIEW = "arrival review"
     ARRIVAL = "arrival"
@@ -74,6 +76,8 @@ _FORMS = [
         (Kind.MONITOR_RECORD, rf"models/{_MODEL}/monitoring/{_SEQUENCE}\.json"),
         (Kind.CARRIED_OUT, rf"models/{_MODEL}/monitoring/{_SEQUENCE}/carried-out\.json"),
         (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
+        (Kind.RECORDED, rf"(?P<table>predictions|labels)/{_MODEL}/(?P<name>.+)"),
+        (Kind.SEGMENT, rf"spool/{_MODEL}/(?P<host>{_NAME})/[0-9a-f]{{32}}-[0-9]{{8}}\.log"),
         (Kind.PENDING_REVIEW, rf"{_ARRIVALS}/held\.json"),
         (Kind.ARRIVAL_REVIEW, rf"{_ARRIVALS}/{_SEQUENCE}\.json"),
         (Kind.ARRIVAL, rf"{_LANDING}/arrival\.json"),

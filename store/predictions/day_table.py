@@ -52,6 +52,7 @@ class DayTable:
     """
 
     address: TableAddress
+    model: str
     first_columns: ClassVar[pa.Schema]
 
     def read(

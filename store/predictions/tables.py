@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from overnight.store.datasets.table_address import TableAddress
+from overnight.store.errors import ConfigurationError
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address
 from overnight.store.predictions.arrays import arrays_of, recorded
-from overnight.store.predictions.clients import names_of
 from overnight.store.predictions.columns import LABELS, PREDICTIONS, answer_rows, label_rows
 from overnight.store.predictions.committed_segments import SegmentId
 from overnight.store.predictions.day_table import Batches, DayTable
-from overnight.store.predictions.records import AnsweredRequest, SentLabel
+from overnight.store.predictions.records import AnsweredRequest, SentLabel, client_digest
 
 __all__ = ["LabelTable", "PredictionTable", "SegmentId", "arrays_of", "recorded"]
 
@@ -37,12 +37,12 @@ class PredictionTable(DayTable):
     @classmethod
     def on_s3(cls, address: S3Address, model: str) -> Self:
         """A model's table in the bucket."""
-        return cls(TableAddress.on_s3(address, keys.predictions(model)))
+        return cls(TableAddress.on_s3(address, keys.predictions(model)), model)
 
     @classmethod
     def in_folder(cls, folder: Path, model: str) -> Self:
         """A model's table in a local folder."""
-        return cls(TableAddress.in_folder(folder, keys.predictions(model)))
+        return cls(TableAddress.in_folder(folder, keys.predictions(model)), model)
 
     def append(
         self,
@@ -68,7 +68,7 @@ class PredictionTable(DayTable):
 
     def requests_of(self, client: str) -> pa.Array:
         """The ids of the requests of a client, under its key or its digest, each once."""
-        own = pa.array(names_of(client))
+        own = _names(self.model, client)
         parts = [
             each.column("request").filter(pc.is_in(each.column("client"), value_set=own))
             for each in self.batches(columns=["request", "client"])
@@ -77,7 +77,7 @@ class PredictionTable(DayTable):
 
     def rows_of(self, client: str) -> int:
         """The number of rows of a client, under its key or its digest."""
-        return self.count_where(["client"], _of_client(client))
+        return self.count_where(["client"], _of_client(self.model, client))
 
     def delete_client(self, client: str) -> int:
         """Delete all rows of a client, under its key or its digest, and say how many.
@@ -85,7 +85,7 @@ class PredictionTable(DayTable):
         Their files are gone from the store when this returns. Delete its labels first, while its
         requests are known: `predictions.deletion`.
         """
-        return self.delete_where(["client"], _of_client(client))
+        return self.delete_where(["client"], _of_client(self.model, client))
 
 
 class LabelTable(DayTable):
@@ -100,12 +100,12 @@ class LabelTable(DayTable):
     @classmethod
     def on_s3(cls, address: S3Address, model: str) -> Self:
         """A model's table in the bucket."""
-        return cls(TableAddress.on_s3(address, keys.labels(model)))
+        return cls(TableAddress.on_s3(address, keys.labels(model)), model)
 
     @classmethod
     def in_folder(cls, folder: Path, model: str) -> Self:
         """A model's table in a local folder."""
-        return cls(TableAddress.in_folder(folder, keys.labels(model)))
+        return cls(TableAddress.in_folder(folder, keys.labels(model)), model)
 
     def append(
         self, records: Mapping[SegmentId, Sequence[SentLabel]], *, collected: datetime | None = None
@@ -120,19 +120,30 @@ class LabelTable(DayTable):
 
     def rows_of(self, client: str, requests: pa.Array) -> int:
         """The number of labels that a client sent, or that anybody sent of these requests."""
-        return self.count_where(["client", "request"], _of_client(client, requests))
+        return self.count_where(["client", "request"], _of_client(self.model, client, requests))
 
     def delete_client(self, client: str, requests: pa.Array) -> int:
         """Delete what a client sent, and what anybody sent of these requests; say how many."""
-        return self.delete_where(["client", "request"], _of_client(client, requests))
+        return self.delete_where(["client", "request"], _of_client(self.model, client, requests))
 
 
 _NONE = pa.array([], pa.string())
 
 
-def _of_client(client: str, requests: pa.Array = _NONE) -> Callable[[pa.RecordBatch], pa.Array]:
+def _names(model: str, client: str) -> pa.Array:
+    """Both names under which rows of a client may be stored."""
+    if not client:
+        raise ConfigurationError(
+            "the key of the client is empty; rows without a client are nobody's: name a key"
+        )
+    return pa.array([client, client_digest(model, client)])
+
+
+def _of_client(
+    model: str, client: str, requests: pa.Array = _NONE
+) -> Callable[[pa.RecordBatch], pa.Array]:
     """A mask of the rows that a client sent, or that are of these requests, bool [n]."""
-    own = pa.array(names_of(client))
+    own = _names(model, client)
 
     def chosen(rows: pa.RecordBatch) -> pa.Array:
         mask = pc.is_in(rows.column("client"), value_set=own)

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from overnight.store.errors import CorruptVersion
 from overnight.store.objects.records import validation_summary
-from overnight.store.predictions.clients import client_digest
+from overnight.store.predictions.records import client_digest
 from overnight.store.printable import figure
 from overnight.store.schema import Schema
 from overnight.store.values import Value
@@ -241,10 +241,10 @@ class LogPolicy(Value):
     feedback: bool
     labels_per_client_daily: int = 0
 
-    def recorded_client(self, client: str) -> str:
+    def recorded_client(self, model: str, client: str) -> str:
         """A client's key as answers and labels have it: as it is, a digest of it, or nothing."""
         if self.clients == "digest":
-            return client_digest(client)
+            return client_digest(model, client) if client else ""
         return client if self.clients == "key" else ""
 
 

@@ -75,7 +75,7 @@ def _sender(model: str, policy: LogPolicy, origin: LabelOrigin) -> _Sender:
     environ = request.environ
     authenticated = CLIENT in environ
     client = client_of(environ) if authenticated else environ[ADMITTED]
-    return _Sender(model, policy.recorded_client(client), authenticated, origin)
+    return _Sender(model, policy.recorded_client(model, client), authenticated, origin)
 
 
 def _checked(

@@ -15,7 +15,7 @@ from overnight.cli.main import app
 from overnight.store.errors import ConfigurationError
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Bucket
-from overnight.store.predictions.clients import client_digest
+from overnight.store.predictions.records import client_digest
 from overnight.store.predictions.tables import LabelTable, PredictionTable
 from tests.support.prediction_log import answered, segment, sent, ship
 
@@ -84,7 +84,7 @@ def test_a_client_is_deleted_in_the_tables_and_in_the_spool(
     tables: tuple[PredictionTable, LabelTable], s3_bucket: S3Bucket
 ) -> None:
     predictions, labels = tables
-    ship(s3_bucket, 2, answered("later", at=NOW, client=client_digest("alice")))
+    ship(s3_bucket, 2, answered("later", at=NOW, client=client_digest("digits", "alice")))
 
     done = overnight("digits", "--delete-client", "alice", "--yes", "--json")
 

@@ -104,6 +104,23 @@ def test_probes_hints_and_keys_outside_the_grammar_are_left_behind(tmp_path):
     assert (dict(index.objects), index.left_behind) == ({}, ("a strange//key",))
 
 
+def test_what_people_sent_and_were_answered_is_in_no_export(tmp_path):
+    recorded = {
+        "predictions/digits/day=2026-11-22/part-0.parquet": b"alice",
+        "predictions/digits/_delta_log/00000000000000000000.json": b"{}",
+        "labels/digits/_delta_log/00000000000000000000.json": b"{}",
+        f"spool/digits/host-1/{'a' * 32}-00000001.log": b"alice",
+    }
+    bucket, other = filled(KEYS | recorded), filled(recorded)
+
+    index = export(bucket, tmp_path / "export", source="here", progress=silent)
+    # Serving may record already while an import runs.
+    import_bucket(other, tmp_path / "export", progress=silent)
+
+    assert (set(index.objects), index.left_behind) == (set(KEYS), ())
+    assert content(other) == KEYS | recorded
+
+
 def test_what_changed_on_disk_since_an_interrupted_export_is_fetched_again(tmp_path):
     # Given an export that died before its index, and a file damaged at its former size since.
     class DiesAtTheEnd(MemoryBucket):

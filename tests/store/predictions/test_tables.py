@@ -20,9 +20,9 @@ from overnight.store.errors import (
     StoreUnavailable,
     Unrecorded,
 )
-from overnight.store.predictions.clients import client_digest
 from overnight.store.predictions.committed_segments import SegmentId
 from overnight.store.predictions.deletion import ClientRows, count_client, delete_client
+from overnight.store.predictions.records import client_digest
 from overnight.store.predictions.tables import LabelTable, PredictionTable, arrays_of, recorded
 from overnight.store.schema import TensorSpec
 from tests.support.prediction_log import NOON, answered, segment, sent
@@ -386,7 +386,12 @@ def test_a_client_is_deleted_by_key_and_by_digest_with_all_labels_of_its_answers
     tables: tuple[PredictionTable, LabelTable],
 ) -> None:
     predictions, labels = tables
-    names = {"by-key": "bob", "by-digest": client_digest("bob"), "of-eve": "eve", "nobody": ""}
+    names = {
+        "by-key": "bob",
+        "by-digest": client_digest("digits", "bob"),
+        "of-eve": "eve",
+        "nobody": "",
+    }
     predictions.append(
         {
             segment(number): [answered(request, client=client, n=2, at=NOON - number * DAY)]

@@ -14,10 +14,12 @@ from overnight.store.maintenance.repair import Export, cached, missing, repair
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.objects.size_limits import MANIFEST_BYTES
+from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.maintenance.audit import AuditContext, verify
 from tests.support import filled_bucket
 from tests.support.limits import LIMIT
+from tests.support.prediction_log import answered, segment, sent, ship
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, TRUST, alias_log, named, signer
 
@@ -52,6 +54,22 @@ def replace(s3_bucket: S3Bucket) -> Callable[[str, bytes], None]:
 
 def findings(audit: Audit) -> dict[str, str]:
     return {item.key: item.what for item in audit.findings}
+
+
+def test_the_prediction_log_is_no_finding_and_known_by_its_model(
+    context: AuditContext, s3_bucket: S3Bucket
+) -> None:
+    predictions = PredictionTable.on_s3(s3_bucket.address, MODEL)
+    predictions.append({segment(1): [answered("a")]})
+    LabelTable.on_s3(s3_bucket.address, MODEL).append({segment(1): [sent("a")]})
+    ship(s3_bucket, 2, answered("b"))
+
+    audit = verify(context)
+
+    assert audit.is_clean, audit.findings
+    assert audit.tallies[MODEL]["segment of the prediction log"] == 1
+    assert audit.tallies[MODEL]["file of the prediction log"] > 3
+    assert findings(verify(context, MODEL)) == {}
 
 
 def repair_from(context: AuditContext, folder: Path) -> tuple[list[str], list[str]]:

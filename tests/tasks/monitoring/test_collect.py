@@ -222,7 +222,7 @@ def killed_collect(spool: Spool, fuse: Fuse) -> bool:
     """Whether a collection died at its fuse."""
 
     def with_fuse(kind: type, address: TableAddress):
-        table = kind(address)
+        table = kind(address, MODEL)
         object.__setattr__(table, "fuse", fuse)
         return table
 
@@ -297,7 +297,7 @@ class Unanswering(PredictionTable):
 
 def test_a_commit_whose_answer_was_lost_is_not_repeated(spool: Spool) -> None:
     ship(spool.bucket, 1, answered("a"), sent("a"))
-    unanswering = Unanswering(spool.predictions.address)
+    unanswering = Unanswering(spool.predictions.address, MODEL)
 
     with pytest.raises(StoreUnavailable):
         collect(spool.bucket, MODEL, unanswering, spool.labels, now=NOW)
