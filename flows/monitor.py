@@ -38,9 +38,9 @@ def monitor(model: ModelName = "digits") -> State:
         since = f" since {period.since:%Y-%m-%d %H:%M} UTC" if period.since else ""
         return finish(context, report, "NothingNew", f"nothing was answered or labelled{since}")
     measured = monitoring.measure(context, monitored, period)
-    worse = monitoring.compare_versions(context, monitored, period)
+    compared = monitoring.compare_versions(context, monitored, period)
     try:
-        record = monitoring.record(context, monitored, period, measured, worse)
+        record = monitoring.record(context, monitored, period, measured, compared)
     except AlreadyExists:
         message = f"another run wrote record {monitored.sequence} first, of the same answers"
         return finish(context, report, "Superseded", message)

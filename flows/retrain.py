@@ -136,6 +136,7 @@ def retrain(
         changes=changes(context, plan.inputs),
         settings=plan.inputs.settings,
         code=plan.inputs.code,
+        request=plan.run,
     )
     prior = find_prior_run(
         context.registry, plan.fingerprint, champion=champion, replicas=context.settings.replicas

@@ -151,7 +151,7 @@ def test_deployments_are_written_as_prefect_reads_them() -> None:
     document = yaml.safe_load((ROOT / "deployments.yaml").read_text())
     known = {
         "name", "entrypoint", "description", "tags", "parameters",
-        "work_pool", "schedules", "concurrency_limit",
+        "work_pool", "schedules", "concurrency_limit", "triggers",
     }  # fmt: skip
 
     assert set(document) == {"definitions", "each_model", "deployments"}

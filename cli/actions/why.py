@@ -8,6 +8,7 @@ from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from overnight.cli.terminal import new_table, open_console
 from overnight.flows.run.dry_run import DryRun, dry_run
 from overnight.infra.prefect_api import Document
+from overnight.store.trust.request_proof import format_actor
 
 
 def run(model: str, changed: Mapping[str, float | int | None], *, as_json: bool) -> None:
@@ -28,6 +29,7 @@ def run(model: str, changed: Mapping[str, float | int | None], *, as_json: bool)
 def to_json(plan: DryRun) -> Document:
     return {
         "champion": plan.champion.version if plan.champion else None,
+        "made_because": plan.champion.run.why if plan.champion else "",
         "axes": [vars(axis) for axis in plan.axes],
         "arrivals": list(plan.arrivals),
         "prior_run": {"progress": str(plan.prior.progress), "message": plan.prior.message},
@@ -51,6 +53,9 @@ def _print(model: str, plan: DryRun) -> None:
     if plan.champion is None:
         console.print(f"{model} has no champion yet.")
     else:
+        if (run := plan.champion.run).why:
+            by = format_actor(run.by, authenticated=run.authenticated)
+            console.print(f"{plan.champion.version} was made because of: {run.why} (by {by})")
         console.print(f"{model}, since {plan.champion.version} was made:", style="bold")
         table = new_table("", "axis", "")
         for axis in plan.axes:

@@ -18,18 +18,23 @@ from overnight.infra import connections
 from overnight.infra.stack.alarm_trigger import ALARM_EVENT, MONITOR, model_resource
 from overnight.models.errors import SourceUnavailable, UnusableSource
 from overnight.models.reference import reference_in
-from overnight.store.errors import CorruptVersion, UnknownVersion
+from overnight.store.errors import (
+    ConfigurationError,
+    CorruptVersion,
+    PromotionConflict,
+    UnknownVersion,
+)
 from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.monitoring import CarriedOut, MonitorLog, MonitorRecord
-from overnight.store.registry.promotions import Promotions
+from overnight.store.registry.promotions import Promotions, predecessor
+from overnight.store.schema_translation import why_incomparable
 from overnight.tasks.monitoring import measure as measuring
 from overnight.tasks.monitoring.collect import collect as collect_segments
 from overnight.tasks.monitoring.decide import (
     Circumstances,
-    WorseVersion,
     decide,
     decided_pairs,
     last_request,
@@ -37,6 +42,7 @@ from overnight.tasks.monitoring.decide import (
 from overnight.tasks.monitoring.measure import Measured, ServedVersion
 from overnight.tasks.monitoring.observe import ObservedPeriod
 from overnight.tasks.monitoring.observe import observe as observe_period
+from overnight.tasks.monitoring.worse import Compared, compare
 from overnight.tasks.reporting.monitor_card import MonitorSection
 
 # More than a year of daily records: pauses and pairs that were decided about are found in them.
@@ -165,7 +171,7 @@ def record(
     monitored: MonitorContext,
     period: ObservedPeriod,
     measured: Measured,
-    worse: WorseVersion | None,
+    compared: Compared,
 ) -> MonitorRecord:
     """Decide what follows, and write the record.
 
@@ -181,7 +187,7 @@ def record(
             approval=_approval(context, monitored.champion),
             nothing_new=nothing_new(context, monitored.champion, period) if measured.alarms else "",
             requested_at=last_request(monitored.records),
-            worse=worse,
+            worse=compared.worse,
             decided=decided_pairs(monitored.records),
             now=now,
         ),
@@ -194,7 +200,7 @@ def record(
         until=period.until,
         quality=measured.quality,
         distances=measured.distances,
-        detectors=measured.detectors,
+        detectors=(*measured.detectors, *compared.states),
         alarms=measured.alarms,
         consequence=consequence,
         labels=dict(period.joined.counts),
@@ -208,10 +214,30 @@ def record(
 @step
 def compare_versions(
     context: ModelContext, monitored: MonitorContext, period: ObservedPeriod
-) -> WorseVersion | None:
-    """Compare the champion with the version that served before it; None unless it is worse."""
-    del context, monitored, period
-    return None
+) -> Compared:
+    """Compare the champion with the version that served before it, where that can serve again."""
+    champion = monitored.champion
+    if champion is None:
+        return Compared()
+    try:
+        earlier = predecessor(context.registry.champion, champion)
+        context.registry.tombstones.check_not_collected(earlier)
+        newer = _served(context, champion, with_reference=False)
+        older = _served(context, earlier, with_reference=False)
+    except (ConfigurationError, PromotionConflict):
+        # Nothing served before, or another version has become champion meanwhile.
+        return Compared()
+    except (CorruptVersion, UnknownVersion) as error:
+        get_run_logger().warning("not compared with the version before: %s", error)
+        return Compared()
+    definition = context.adopting(newer.manifest).definition
+    if any(why_incomparable(definition.tensors, each.tensors) for each in (newer, older)):
+        return Compared()
+    before = monitored.continued.detectors if monitored.continued else ()
+    compared = compare(definition, newer, older, period, before)
+    if compared.worse is not None:
+        get_run_logger().warning("%s", compared.worse.evidence)
+    return compared
 
 
 def _approval(context: ModelContext, champion: str | None) -> Literal["automatic", "manual"]:
@@ -309,9 +335,15 @@ def roll_back(context: ModelContext, monitored: MonitorContext, of: MonitorRecor
         PromotionConflict: another version became champion meanwhile.
     """
     consequence = of.consequence
-    done = Promotions(context.registry).roll_back(
-        expected=of.champion, to=consequence.version, actor=Actor(MONITOR, consequence.reason)
-    )
+    actor = Actor(MONITOR, consequence.reason)
+    try:
+        done = Promotions(context.registry).roll_back(
+            expected=of.champion, to=consequence.version, actor=actor
+        )
+    except (PromotionConflict, ConfigurationError, CorruptVersion) as error:
+        # Final, or every later run would try it again instead of watching.
+        monitored.log.note_carried_out(of.sequence, CarriedOut(run=_run(), message=str(error)))
+        raise
     monitored.log.note_carried_out(of.sequence, CarriedOut(run=_run(), message="rolled back"))
     return done
 

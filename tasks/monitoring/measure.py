@@ -195,7 +195,8 @@ def measure(
             labelled[name] = own
         quality += quality_of(definition, version, own, period)
     reference = champion.reference if champion is not None else None
-    states = dict(fresh_detectors(definition, reference) | dict(before))
+    fresh = fresh_detectors(definition, reference)
+    states = {name: before.get(name, state) for name, state in fresh.items()}
     if champion is None or champion.reference is None:
         if champion is not None:
             problems.append(f"{champion.manifest.version} has no alarms: {NO_REFERENCE}")

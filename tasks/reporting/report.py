@@ -51,6 +51,7 @@ class RunReport:
     manifest: Manifest | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
     confirmation: str = ""
+    request: RunLineage | None = None
     reproduction: Reproduction | None = None
     search: Search | None = None
     monitored: MonitorSection | None = None
@@ -60,6 +61,9 @@ class RunReport:
 def render(report: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
     """The report in Markdown; parts whose step did not run are left out."""
     parts = [f"# {definition.title}: {headline}", cell(message)]
+    if report.request is not None and report.request.reason:
+        # Of a run that an alarm started, this is the alarm.
+        parts.append(f"Requested {cell(_request(report.request))}")
     parts.append(" · ".join(f"[{name}]({url})" for name, url in report.links.items()))
     parts += monitor_sections(report.monitored) if report.monitored else []
     parts += [_arrival(report.ingested)] if report.ingested else []

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -17,13 +18,16 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
+from overnight.tasks.evaluation.reinstate import previous_champions
 from tests.support import monitored_digits
 from tests.support.crashing_stores import ForwardingBucket, Killed
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.monitored_digits import NearestMean
+from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 VERSION = "20261122T020000-0123456789ab"
+WORSE = "20261123T020000-0123456789ab"
 DAY = (datetime.now(UTC) - timedelta(days=4)).replace(hour=0, minute=0, second=0, microsecond=0)
 ANSWERS = 300
 
@@ -206,3 +210,98 @@ def test_of_two_runs_of_the_same_period_one_record_is_kept(
     assert "another run wrote record 1 first" in message
     assert watched.log.last_sequence() == 1
     assert watched.last().id.startswith("another-")
+
+
+@pytest.fixture
+def confused(watched: Watched) -> NearestMean:
+    """A champion that takes sevens for eights and eights for sevens, over the one before it."""
+    order = [0, 1, 2, 3, 4, 5, 6, 8, 7, 9]
+    confused = NearestMean(watched.model.means[order])
+    monitored_digits.publish(
+        watched.environment.bucket, watched.environment.digits, confused, WORSE, digits.DEFINITION
+    )
+    return confused
+
+
+def ship_pairs(watched: Watched, confused: NearestMean, number: int) -> None:
+    genuine = watched.environment.digits
+    rows = slice(10_000 + number * ANSWERS, 10_000 + (number + 1) * ANSWERS)
+    monitored_digits.record(
+        watched.environment.bucket,
+        WORSE,
+        confused,
+        genuine.images[rows],
+        genuine.labels[rows],
+        begin=DAY + timedelta(days=number, hours=6),
+        shadow=(VERSION, watched.model),
+    )
+
+
+def test_a_version_that_is_worse_than_the_one_before_is_rolled_back_once(
+    watched: Watched, confused: NearestMean
+) -> None:
+    ship_pairs(watched, confused, 0)
+
+    name, message = watched.run()
+
+    assert name == "RolledBack", message
+    record = watched.last()
+    assert record.consequence.action == "roll back"
+    newest = alias_log(watched.environment.bucket, "digits").history()[-1]
+    assert (newest.version, newest.action, newest.by) == (VERSION, "rolled back", "monitor")
+    assert newest.reason == record.consequence.reason
+    assert f"of {ANSWERS} labelled requests wrong" in newest.reason
+    # It does not return by itself, and is not rolled back a second time.
+    history = alias_log(watched.environment.bucket, "digits").history()
+    assert WORSE not in previous_champions(history)
+    assert watched.run()[0] == "NothingNew"
+    assert len(alias_log(watched.environment.bucket, "digits").history()) == len(history)
+
+
+def test_labels_alone_show_it_where_no_request_was_answered_by_both(watched: Watched) -> None:
+    watched.day(0)
+    assert watched.run()[0] == "Healthy"
+    genuine = watched.environment.digits
+    confused = NearestMean(watched.model.means[[0, 1, 2, 3, 4, 6, 5, 8, 7, 9]])
+    monitored_digits.publish(
+        watched.environment.bucket, genuine, confused, WORSE, digits.DEFINITION
+    )
+    rows = slice(12_000, 12_400)
+    monitored_digits.record(
+        watched.environment.bucket, WORSE, confused, genuine.images[rows], genuine.labels[rows],
+        begin=DAY + timedelta(days=1, hours=6),
+    )  # fmt: skip
+
+    name, message = watched.run()
+
+    assert name == "RolledBack", message
+    assert "on its own requests before" in watched.last().consequence.reason
+
+
+@pytest.mark.parametrize("manual", ["model", "version", "declared"])
+def test_a_person_is_notified_where_versions_do_not_go_back_by_themselves(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, manual: str
+) -> None:
+    fields: dict[str, Any] = {"approval": "manual"} if manual == "version" else {}
+    confused = NearestMean(watched.model.means[[0, 1, 2, 3, 4, 5, 6, 8, 7, 9]])
+    monitored_digits.publish(
+        watched.environment.bucket,
+        watched.environment.digits,
+        confused,
+        WORSE,
+        digits.DEFINITION,
+        **fields,
+    )
+    if manual == "model":
+        monkeypatch.setattr(digits, "DEFINITION", replace(digits.DEFINITION, approval="manual"))
+    if manual == "declared":
+        kept = monitored_digits.watched(rolls_back=False)
+        monkeypatch.setattr(digits, "DEFINITION", kept)
+    ship_pairs(watched, confused, 0)
+
+    name, message = watched.run()
+
+    assert name == "Drifted", message
+    assert watched.last().consequence.action == "notify"
+    assert f"overnight rollback digits --to {VERSION}" in message
+    assert alias_log(watched.environment.bucket, "digits").history()[-1].version == WORSE

@@ -108,28 +108,33 @@ def record(
     seconds: float = 60.0,
     number: int = 0,
     incarnation: str = "",
-    route: str = "champion",
+    shadow: "tuple[str, NearestMean] | None" = None,
 ) -> Sequence[str]:
     """Ship one segment: a request for each picture, and half an hour later its label.
 
+    `shadow` is a version that answered the same requests, and was seen by nobody.
+
     Returns the ids of the requests.
     """
-    outputs = model.answer(images)
+    served = [(version, model, "champion")]
+    served += [(*shadow, "shadow")] if shadow else []
+    answers = [(name, route, each.answer(images)) for name, each, route in served]
     frames, requests = [], []
     for place, image in enumerate(images):
         request = uuid.uuid4().hex
         requests.append(request)
         at = begin + timedelta(seconds=seconds * place)
-        frames.append(
-            encode_answer(
-                AnsweredRequest(
-                    request=request, caller="", at_us=_microseconds(at), model="digits",
-                    version=version, route=route, client="", share=1.0, latency_us=900, n=1,
-                    inputs={"image": image[None]}, digest="",
-                    outputs={name: values[place][None] for name, values in outputs.items()},
+        for name, route, outputs in answers:
+            frames.append(
+                encode_answer(
+                    AnsweredRequest(
+                        request=request, caller="", at_us=_microseconds(at), model="digits",
+                        version=name, route=route, client="", share=1.0, latency_us=900, n=1,
+                        inputs={"image": image[None]}, digest="",
+                        outputs={output: each[place][None] for output, each in outputs.items()},
+                    )
                 )
-            )
-        )  # fmt: skip
+            )  # fmt: skip
         if labels is not None:
             frames.append(
                 encode_label(

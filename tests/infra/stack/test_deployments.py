@@ -1,8 +1,10 @@
 """Deployments are generated, and registered again when what shapes them changed, and only then."""
 
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,18 @@ from overnight.cli.runs import follow
 from overnight.infra.errors import DeploymentFailed, OrchestratorRefused
 from overnight.infra.prefect_api import TAG, PrefectApi
 from overnight.infra.settings import load
-from overnight.infra.stack import deployments, generated_deployments, prefect_services
+from overnight.infra.stack import (
+    alarm_trigger,
+    deployments,
+    generated_deployments,
+    prefect_services,
+)
 from overnight.infra.stack.generated_deployments import Generated, generate
 from overnight.models import digits
 from overnight.models.schedule import Schedule
 from overnight.models.watching import Watching
 from overnight.store.errors import ConfigurationError
+from tests.support.waiting import until
 
 DECLARED = ("retrain", "ingest", "monitor", "reproduce", "tune")
 
@@ -267,6 +275,21 @@ def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
     assert retrain["global_concurrency_limit"]["limit"] == 1
     assert [schedule["slug"] for schedule in retrain["schedules"]] == ["nightly"]
 
+    # An alarm's event starts a retraining, with the alarm as its reason.
+    reason = "9% wrong, expected at most 1%, since {{ yesterday }}"
+    _emit_alarm(api, "digits", reason)
+    own = {"id": {"any_": [retrain["id"]]}}
+    requested = until(
+        lambda: [
+            run["parameters"]
+            for run in api.filter("/flow_runs", deployments=own)
+            if run["parameters"].get("requested_by") == alarm_trigger.MONITOR
+        ],
+        what="a retraining was started",
+    )
+    assert [parameters["reason"] for parameters in requested] == [reason]
+    assert requested[0]["model"] == "digits"
+
     # A model that cannot be read keeps its deployments, and one that is gone loses them.
     without = [entry for entry in generate().entries if entry["name"] == follow.ANY_MODEL]
     broken = Generated(tuple(without), {"sales": "sales: it cannot be imported"})
@@ -275,6 +298,18 @@ def test_what_is_declared_is_registered_and_what_is_gone_is_removed(
     assert last.errors == ("sales: it cannot be imported",)
     left = api.filter("/deployments", deployments={"tags": {"all_": [TAG]}})
     assert {deployment["name"] for deployment in left} == {follow.ANY_MODEL, "sales"}
+
+
+def _emit_alarm(api: PrefectApi, model: str, reason: str) -> None:
+    """Send the event of the monitor, as Prefect's client does."""
+    event = {
+        "id": str(uuid.uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": alarm_trigger.ALARM_EVENT,
+        "resource": {"prefect.resource.id": alarm_trigger.model_resource(model)},
+        "payload": {"model": model, "record": 1, "reason": reason},
+    }
+    api.request("POST", "/events", [event])
 
 
 @pytest.mark.servers
