@@ -217,3 +217,39 @@ def test_other_types_are_refused_with_those_that_are_read(client, kind):
 
     assert response.status_code == 415
     assert "application/json" in response.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"parameters": 5}, "parameters"),
+        ({"parameters": []}, "parameters"),
+        ({"parameters": {"binary_data_output": 1}}, "parameters.binary_data_output"),
+        ({"parameters": {"binary_data_output": None}}, "parameters.binary_data_output"),
+        ({"outputs": [{"name": "seen", "parameters": "x"}]}, "outputs[0].parameters"),
+        (
+            {"outputs": [{"name": "seen", "parameters": {"binary_data": 0}}]},
+            "parameters.binary_data",
+        ),
+    ],
+)
+def test_parameters_have_the_types_of_the_extension(client, change, field):
+    response = client.post(INFER, json=v2() | change)
+
+    assert response.status_code == 400
+    assert response.json["error"].startswith(f"{field}: expected ")
+
+
+@pytest.mark.parametrize("parameters", [5, [], {"binary_data_size": "5"}, {"binary_data_size": -1}])
+def test_parameters_of_inputs_have_the_types_of_the_extension(client, parameters):
+    response = client.post(INFER, json=v2(parameters=parameters))
+
+    assert response.status_code == 400
+    assert response.json["error"].startswith("inputs[0].parameters")
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"content_type": "np"}, {"binary_data_size": 9}])
+def test_other_parameters_are_left_to_other_servers(client, parameters):
+    body = v2(parameters=parameters) | {"parameters": parameters}
+
+    assert client.post(INFER, json=body).status_code == 200

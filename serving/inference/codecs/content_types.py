@@ -92,11 +92,14 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
     has_flags = _has_flags(text)
     if isinstance(caller := request.get("id"), str):
         environ[CALLER] = caller
+    # Only these two fields can request raw tensors.
+    may_want_raw = "parameters" in request or "outputs" in request
+    if may_want_raw:
+        v2_binary.check_parameters(request)
 
     def run(loaded: ModelVersion) -> Encoded:
         response = v2_json.infer(request, loaded, limits, has_flags=has_flags)
-        # Only these two fields can request raw tensors.
-        if "parameters" in request or "outputs" in request:
+        if may_want_raw:
             return v2_binary.encode(request, response)
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
 

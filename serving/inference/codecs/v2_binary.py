@@ -43,7 +43,7 @@ def attach(request: dict[str, Any], raw: memoryview) -> None:
     """
     start, inputs = 0, request.get("inputs")
     for place, tensor in enumerate(inputs if isinstance(inputs, list) else ()):
-        size = _parameters(tensor).get("binary_data_size")
+        size = parameters_of(tensor, field=f"inputs[{place}]").get("binary_data_size")
         if size is None:
             continue
         field = f"inputs[{place}].parameters.binary_data_size"
@@ -59,13 +59,7 @@ def attach(request: dict[str, Any], raw: memoryview) -> None:
 
 def encode(request: dict[str, Any], response: dict[str, Any]) -> Encoded:
     """The bytes of a response, with the outputs raw that the request wants so."""
-    all_raw = _parameters(request).get("binary_data_output") is True
-    outputs = request.get("outputs")
-    is_raw = {
-        output.get("name"): _parameters(output).get("binary_data", all_raw) is True
-        for output in (outputs if isinstance(outputs, list) else ())
-        if isinstance(output, dict)
-    }
+    all_raw, is_raw = _wanted_raw(request)
     parts = []
     for output in response["outputs"]:
         if is_raw.get(output["name"], all_raw):
@@ -74,6 +68,35 @@ def encode(request: dict[str, Any], response: dict[str, Any]) -> Encoded:
             parts.append(part)
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     return (text + b"".join(parts), len(text)) if parts else (text, None)
+
+
+def check_parameters(request: dict[str, Any]) -> None:
+    """Check the parameters that ask for raw tensors, before anything is run.
+
+    Raises:
+        BadInput: parameters are no object, or one of these is no boolean.
+    """
+    _wanted_raw(request)
+
+
+def _wanted_raw(request: dict[str, Any]) -> tuple[bool, dict[str, bool]]:
+    """Whether outputs are wanted raw by default, and which are or are not, by name."""
+    all_raw = _flag(parameters_of(request), "binary_data_output", default=False)
+    outputs = request.get("outputs")
+    is_raw: dict[str, bool] = {}
+    for place, output in enumerate(outputs if isinstance(outputs, list) else ()):
+        if isinstance(output, dict):
+            parameters = parameters_of(output, field=f"outputs[{place}]")
+            if isinstance(name := output.get("name"), str):
+                is_raw[name] = _flag(parameters, "binary_data", default=all_raw)
+    return all_raw, is_raw
+
+
+def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise BadInput(f"parameters.{name}", expected="true or false", found=kind_of(value))
+    return value
 
 
 def _raw(values: Any) -> bytes:
@@ -111,6 +134,16 @@ def alone(body: bytes, specs: Sequence[TensorSpec]) -> dict[str, Any]:
     return {"inputs": [tensor], "parameters": {"binary_data_output": True}}
 
 
-def _parameters(holder: object) -> dict[str, Any]:
+def parameters_of(holder: object, *, field: str = "") -> dict[str, Any]:
+    """The parameters of a request, an input or an output; none where they are null or absent.
+
+    Raises:
+        BadInput: they are no object.
+    """
     parameters = holder.get("parameters") if isinstance(holder, dict) else None
-    return parameters if isinstance(parameters, dict) else {}
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        named = f"{field}.parameters" if field else "parameters"
+        raise BadInput(named, expected="an object", found=kind_of(parameters))
+    return parameters

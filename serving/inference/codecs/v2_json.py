@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overnight.serving.errors import BadInput, LimitExceeded, UnfitInputs
+from overnight.serving.inference.codecs.v2_binary import parameters_of
 from overnight.serving.inference.codecs.v2_outputs import classified, requested_outputs
 from overnight.serving.inference.decoding import check_rows, from_flat, from_raw, from_texts
 from overnight.serving.inference.error_text import kind_of
@@ -165,6 +166,8 @@ def _decoded(
         expected = f"{spec.v2_shape} with at least one row"
         raise BadInput(f"{field}.shape", expected=expected, found=_shape_text(shape))
     check_rows(shape[0], allowance.limits, field=f"{field}.shape")
+    if "parameters" in tensor:
+        _check_size(parameters_of(tensor, field=field), field=field)
     values, named = tensor.get("data"), f"{field}.data"
     if of_row == [1] and not spec.shape:
         values, of_row = _without_axis(values), spec.shape
@@ -205,6 +208,14 @@ def _row_shape(spec: TensorSpec, shape: Any, *, is_text: bool) -> Sequence[int] 
         fits_length = type(of_row[0]) is int and -1 <= of_row[0] <= spec.shape[0]
         return of_row if fits_length else None
     return None
+
+
+def _check_size(parameters: dict[str, Any], *, field: str) -> None:
+    """Check `binary_data_size` also where the data are in the JSON, and it says nothing."""
+    size = parameters.get("binary_data_size", 0)
+    if type(size) is not int or size < 0:
+        named = f"{field}.parameters.binary_data_size"
+        raise BadInput(named, expected="a number of bytes", found=kind_of(size))
 
 
 def _without_axis(values: Any) -> Any:

@@ -47,7 +47,9 @@ def v2_request(general: dict[str, Any], tensors: Schema, limits: Limits) -> dict
 def v1_request(tensors: Schema) -> dict[str, Any]:
     """The body of `:predict`, by row or by column."""
     values = {spec.name: _nested(spec) for spec in tensors.inputs}
-    columns = {name: {"type": "array", "items": value} for name, value in values.items()}
+    columns = {
+        name: {"type": "array", "minItems": 1, "items": value} for name, value in values.items()
+    }
     optional = {spec.name for spec in tensors.inputs if spec.default is not None}
     row, column = _object(values, optional), _object(columns, optional)
     if len(values) == 1:
