@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from overnight.serving.errors import TooManyLabels
@@ -15,8 +15,8 @@ _DAY_SECONDS = 86_400
 class LabelSpool(Protocol):
     """Keeps labels until they are shipped."""
 
-    def offer_label(self, label: SentLabel) -> bool:
-        """Keep a label; whether it is kept."""
+    def offer_labels(self, labels: Sequence[SentLabel]) -> bool:
+        """Keep all of these labels or none; whether they are kept."""
 
 
 class DailyLabels:

@@ -149,7 +149,7 @@ def _keep(
 
     Raises:
         TooManyLabels: none is.
-        LabelsNotKept: the spool has no room for any.
+        LabelsNotKept: the spool could not take them; none is kept.
     """
     limit, daily = resources().daily_labels, policy.labels_per_client_daily
     # By what the client is limited otherwise: `X-Client-Key` is anything that a client likes.
@@ -157,17 +157,10 @@ def _keep(
     within = limit.take(sender.model, client, len(labels), daily=daily)
     for position, _ in labels[within:]:
         refused[position] = f"the limit of {daily:,} labels a day is reached; send it tomorrow"
-    kept = 0
-    for _, label in labels[:within]:
-        if not spool.offer_label(label):
-            break
-        kept += 1
-    limit.give_back(sender.model, client, within - kept)
-    if within and not kept:
+    if within and not spool.offer_labels([label for _, label in labels[:within]]):
+        limit.give_back(sender.model, client, within)
         raise LabelsNotKept
-    for position, _ in labels[kept:within]:
-        refused[position] = "the log of this server is full for now; send this label again"
-    return kept
+    return within
 
 
 def _report(refused: dict[int, str]) -> list[dict[str, Any]]:

@@ -31,10 +31,10 @@ class LabelsInMemory:
     room: int = 10_000
     labels: list[SentLabel] = field(default_factory=list)
 
-    def offer_label(self, label: SentLabel) -> bool:
-        if len(self.labels) >= self.room:
+    def offer_labels(self, labels: Sequence[SentLabel]) -> bool:
+        if len(self.labels) + len(labels) > self.room:
             return False
-        self.labels.append(label)
+        self.labels += labels
         return True
 
 

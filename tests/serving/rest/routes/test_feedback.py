@@ -140,16 +140,17 @@ def test_a_full_spool_is_no_place_for_labels():
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_spool_that_fills_up_names_the_labels_to_send_again():
-    client = labelled_application(
-        LabelsInMemory(room=2), policy=POLICY.model_copy(update={"labels_per_client_daily": 4})
-    )
+def test_a_spool_that_cannot_take_all_takes_none_and_they_do_not_count():
+    spool = LabelsInMemory(room=2)
+    policy = POLICY.model_copy(update={"labels_per_client_daily": 4})
+    client = labelled_application(spool, policy=policy)
 
-    answer = client.post(PATH, json={"labels": [LABEL] * 4})
+    refused = client.post(PATH, json={"labels": [LABEL] * 4})
+    spool.room = 10
+    again = client.post(PATH, json={"labels": [LABEL] * 4})
 
-    assert (answer.status_code, answer.json["accepted"]) == (200, 2)
-    assert [each["label"] for each in answer.json["refused"]] == [2, 3]
-    assert "send this label again" in answer.json["refused"][0]["error"]
+    assert (refused.status_code, again.status_code) == (503, 200)
+    assert len(spool.labels) == 4
 
 
 def test_a_client_has_a_limit_of_labels_a_day():
