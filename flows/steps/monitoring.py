@@ -53,6 +53,7 @@ _WINDOW_DAYS = 7.0
 _MOST_VERSIONS = 6
 # Of a card.
 _SHOWN_RECORDS = 30
+_PICTURES = 3
 
 
 class MonitorContext:
@@ -296,14 +297,32 @@ def card_section(
     period: ObservedPeriod,
 ) -> MonitorSection:
     """What the card of the run shows."""
-    del period
     names = {quality.version for quality in record.quality}
     return MonitorSection(
         record=record,
         earlier=monitored.records[:_SHOWN_RECORDS],
         manifests=tuple(context.registry.readable_manifests(names).values()),
+        pictures=_pictures(context, monitored, record, period),
         problems=measured.problems,
     )
+
+
+def _pictures(
+    context: ModelContext, monitored: MonitorContext, record: MonitorRecord, period: ObservedPeriod
+) -> tuple[str, ...]:
+    """The features that are furthest, on the newest day that has ended."""
+    if monitored.champion is None or not (period.days and record.distances):
+        return ()
+    version = _served(context, monitored.champion, with_reference=True)
+    if version.reference is None:
+        return ()
+    # Late: a plotting library, which most steps do not need.
+    from overnight.tasks.reporting.feature_pictures import feature_pictures
+
+    definition = context.adopting(version.manifest).definition
+    furthest = sorted(record.distances, key=lambda each: (-(each.e or 0), -each.distance))
+    day = measuring.day_arrays(version, period.days[max(period.days)])
+    return feature_pictures(definition, version.reference, *day, furthest[:_PICTURES])
 
 
 @step

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples
 from overnight.models.reference import NO_REFERENCE, Reference, days_of
+from overnight.store.errors import IncomparableVersions, Unrecorded
 from overnight.store.predictions.tables import arrays_of, recorded
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.monitoring import (
@@ -157,13 +158,18 @@ def day_distances(
     """
     if version.reference is None or not rows.num_rows:
         return ()
+    return distances(version.reference, definition, *day_arrays(version, rows))
+
+
+def day_arrays(
+    version: ServedVersion, rows: pa.Table
+) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """Inputs and outputs of a version's answers of a day, each of the rows that have them."""
     tensors = version.tensors
     own = rows.filter(pc.equal(rows["version"], version.manifest.version))
     inputs = own.filter(pa.array(recorded(own, tensors.inputs, "input")))
     outputs = own.filter(pa.array(recorded(own, tensors.outputs, "output")))
-    return distances(
-        version.reference,
-        definition,
+    return (
         arrays_of(inputs, tensors.inputs, "input") if inputs.num_rows else {},
         arrays_of(outputs, tensors.outputs, "output") if outputs.num_rows else {},
     )
@@ -190,10 +196,15 @@ def measure(
         if why := why_incomparable(definition.tensors, version.tensors):
             problems.append(f"{name} is not measured: {why}")
             continue
-        own = labelled_answers(definition, version, period.labelled)
+        try:
+            # The model's own code on what others sent: it must not end the watch.
+            own = labelled_answers(definition, version, period.labelled)
+            quality += quality_of(definition, version, own, period)
+        except (KeyError, ValueError, IncomparableVersions, Unrecorded) as error:
+            problems.append(f"the quality of {name} is not measured: {error}")
+            continue
         if own is not None:
             labelled[name] = own
-        quality += quality_of(definition, version, own, period)
     reference = champion.reference if champion is not None else None
     fresh = fresh_detectors(definition, reference)
     states = {name: before.get(name, state) for name, state in fresh.items()}

@@ -142,6 +142,9 @@ def _with_inputs(
             chosen_rows.append(
                 pa.table({**_columns(pa.Table.from_batches([rows])), **_columns(own)})
             )
+    if not chosen_rows:
+        # Deleted meanwhile, as a client may ask for.
+        return pa.table({**_columns(answers.slice(0, 0)), **_columns(labels.slice(0, 0))})
     whole = pa.concat_tables(chosen_rows)
     by = [(name, "ascending") for name in ("labelled_at", "request", "row")]
     return whole.take(pc.sort_indices(whole.select([name for name, _ in by]), sort_keys=by))

@@ -19,6 +19,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from overnight.tasks.evaluation.reinstate import previous_champions
+from tests.flows.test_retrain import newest_card
 from tests.support import monitored_digits
 from tests.support.crashing_stores import ForwardingBucket, Killed
 from tests.support.flow_environment import FlowEnvironment
@@ -97,6 +98,9 @@ def test_from_segments_to_a_healthy_record_and_to_drift_that_is_to_retrain(
     assert 0.7 < accuracy.value < 0.95
     assert first.labels["first"] == ANSWERS
     assert {distance.kind for distance in first.distances} == {"inputs", "answers", "confidence"}
+    card = newest_card("digits-monitor")
+    assert "Handwritten digits: Healthy" in card
+    assert card.count("data:image/png;base64,") == 3
     # What was collected is gone from the spool.
     assert watched.environment.bucket.keys_below(keys.spool("digits")) == []
 
