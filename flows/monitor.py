@@ -28,6 +28,7 @@ def monitor(model: ModelName = "digits") -> State:
     context = ModelContext.open(model)
     monitored = monitoring.open_log(context)
     report = RunReport(model=model, champion=monitored.champion)
+    monitoring.expire(context)
     if context.definition.watching.log is None:
         return finish(context, report, "NothingNew", f"{model} declares that nothing is recorded")
     if (unfinished := monitoring.unfinished(monitored)) is not None:

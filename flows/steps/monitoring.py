@@ -18,6 +18,7 @@ from overnight.infra import connections
 from overnight.infra.stack.alarm_trigger import ALARM_EVENT, MONITOR, model_resource
 from overnight.models.errors import SourceUnavailable, UnusableSource
 from overnight.models.reference import reference_in
+from overnight.models.watching import PredictionLog
 from overnight.store.errors import (
     ConfigurationError,
     CorruptVersion,
@@ -112,11 +113,27 @@ def collect(context: ModelContext) -> None:
         context.model,
         PredictionTable.on_s3(address, context.model),
         LabelTable.on_s3(address, context.model),
+        keep_days=_keep_days(context),
     )
     log = get_run_logger()
     log.info("%s answers, %s labels collected", collected.answers, collected.labels)
     for problem in collected.problems:
         log.warning("%s", problem)
+
+
+@step
+def expire(context: ModelContext) -> None:
+    """Delete rows that are older than the model keeps them, with their files."""
+    address = connections.address(context.settings)
+    for table in (PredictionTable, LabelTable):
+        deleted = table.on_s3(address, context.model).expire(_keep_days(context))
+        if deleted:
+            get_run_logger().info("%s expired rows of %s deleted", deleted, table.__name__)
+
+
+def _keep_days(context: ModelContext) -> int:
+    """As the model declares; of one that records nothing any more, what it recorded goes too."""
+    return (context.definition.watching.log or PredictionLog()).keep_days
 
 
 @step

@@ -13,10 +13,11 @@ from overnight.flows.monitor import monitor
 from overnight.infra import connections
 from overnight.models import digits
 from overnight.models.digits.source import DigitsSource
-from overnight.models.watching import Feedback
+from overnight.models.watching import Feedback, PredictionLog
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
+from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from overnight.tasks.evaluation.reinstate import previous_champions
 from tests.flows.test_retrain import newest_card
@@ -24,6 +25,7 @@ from tests.support import monitored_digits
 from tests.support.crashing_stores import ForwardingBucket, Killed
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.monitored_digits import NearestMean
+from tests.support.prediction_log import answered, segment, sent
 from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -82,6 +84,29 @@ def watched(flow_environment: FlowEnvironment, monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_without_answers_has_nothing_new(watched: Watched) -> None:
     assert watched.run() == ("NothingNew", "nothing was answered or labelled")
     assert watched.log.last() is None
+
+
+def test_expired_rows_are_deleted_also_of_a_model_that_records_nothing_any_more(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, address = datetime.now(UTC), watched.environment.bucket.address
+    predictions, labels = (
+        table.on_s3(address, "digits") for table in (PredictionTable, LabelTable)
+    )
+    ages = {f"{age}": now - timedelta(days=age) for age in (0, 50, 100)}
+    predictions.append({segment(1): [answered(name, at=at) for name, at in ages.items()]})
+    labels.append({segment(1): [sent(name, at=at) for name, at in ages.items()]})
+
+    nothing = replace(digits.DEFINITION.watching, log=None)
+    monkeypatch.setattr(digits, "DEFINITION", replace(digits.DEFINITION, watching=nothing))
+    assert watched.run()[0] == "NothingNew"
+    assert (len(predictions.read()), len(labels.read())) == (2, 2)
+
+    month = replace(digits.DEFINITION.watching, log=PredictionLog(keep_days=30))
+    monkeypatch.setattr(digits, "DEFINITION", replace(digits.DEFINITION, watching=month))
+    watched.run()
+    assert predictions.read().column("request").to_pylist() == ["0"]
+    assert len(labels.read()) == 1
 
 
 def test_from_segments_to_a_healthy_record_and_to_drift_that_is_to_retrain(
