@@ -81,7 +81,7 @@ def draw_shifts(quiet: Sequence[Any], shifted: Sequence[Any], path: Path) -> Non
     worst = [max(row.alarms for row in quiet if row.judge == judge) for judge in judges]
     _bars(right, judges, worst)
     right.axvline(1, color=INK, linewidth=0.8)
-    title = "false alarms in 400 nights, at the worst number of requests"
+    title = "false alarms in 400 nights, at worst"
     right.set_title(title, loc="left", color=INK)
     _save(figure, (left, right), path)
 
