@@ -38,7 +38,7 @@ app = typer.Typer(
         "Continuous delivery of TensorFlow models: retrained on a schedule, gated, published and "
         "hot-reloaded.\n\n"
         "Start with [bold]overnight up[/bold]. Exit codes: 0 done, 1 failed, 2 wrong usage, "
-        "3 refused by a gate, 4 nothing to do. Every setting is an environment variable "
+        "3 refused by a gate or alarmed, 4 nothing to do. Every setting is an environment variable "
         "OVERNIGHT_…, or a key of overnight.toml; state lives under .overnight/ of the project."
     ),
     no_args_is_help=True,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pyarrow.compute as pc
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -350,7 +351,7 @@ def request_retraining(context: ModelContext, monitored: MonitorContext, of: Mon
     is the same event.
     """
     reason = of.consequence.reason
-    emit_event(
+    sent = emit_event(
         event=ALARM_EVENT,
         resource={
             "prefect.resource.id": model_resource(context.model),
@@ -359,6 +360,11 @@ def request_retraining(context: ModelContext, monitored: MonitorContext, of: Mon
         payload={"model": context.model, "record": of.sequence, "reason": reason},
         id=UUID(of.id),
     )
+    if sent is None:
+        # Without the note, the next run requests it again.
+        return f"a retraining could not be requested, because Prefect takes no events: {reason}"
+    # Events are sent by a thread; one that a dying process still holds would be noted and lost.
+    EventsWorker.instance().wait_until_empty()
     monitored.log.note_carried_out(of.sequence, CarriedOut(run=_run(), message="retraining"))
     return f"a retraining was requested: {reason}"
 
