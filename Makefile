@@ -18,10 +18,10 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR := $(CURDIR)/$(VENV)/uv-cache
 endif
 
-.PHONY: help up down test quick mutants check audit fix serve retrain bench faults
+.PHONY: help up down test quick mutants check audit fix serve retrain bench demo-drift faults
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(READY) ## start everything, and train what has no champion yet
 	@$(BIN)/overnight up
@@ -101,6 +101,10 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.training.time_to_accuracy --results $(VENV)/quick.json
 	@$(BIN)/python -m benchmarks.sales.backtest
 	@$(BIN)/python -m benchmarks.ingest.csv_files --rows 5000000 --rounds 3
+
+# In a home of its own, .venv/demo-drift, which stays to be looked at.
+demo-drift: $(READY) ## drift on genuine digits: noticed, retrained for, and learned; 5 minutes
+	@$(BIN)/python -m benchmarks.monitoring.demo_drift
 
 # uv installs itself too, because it is in the lock file.
 $(READY): uv.lock pyproject.toml

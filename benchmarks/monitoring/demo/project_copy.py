@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.monitoring.demo.project.forms import writers
+from benchmarks.monitoring.demo import writers
 from benchmarks.monitoring.demo.traffic import Digits
 from overnight.models.definition import Places
 from overnight.models.digits import idx, mnist_files
@@ -31,6 +31,8 @@ class Size:
 def copy_project(folder: Path, size: Size) -> None:
     """Copy the project into a folder that is not there yet."""
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", ".overnight"))
+    # Its clients share the rule with its source.
+    shutil.copy(writers.__file__, folder / "forms")
     constants = {
         "source.py": {"CENSUS_ROWS": size.census_rows, "HOLDOUT_EVERY": size.holdout_every},
         "__init__.py": {

@@ -65,6 +65,15 @@ def post(connection: http.client.HTTPConnection, path: str, body: object) -> tup
     return response.getheader("X-Request-Id", ""), json.loads(text)
 
 
+def served_version(port: int) -> str:
+    """The version that answers requests; empty while there is none."""
+    with connected(port) as connection:
+        connection.request("GET", f"/v2/models/{MODEL}")
+        response = connection.getresponse()
+        response.read()
+        return response.getheader("X-Model-Version", "")
+
+
 def send(port: int, digits: Digits, *, version: str = "") -> Answers:
     """Send each digit in a request of its own, to the champion or to the version named."""
     path = f"/v2/models/{MODEL}" + (f"/versions/{version}" if version else "") + "/infer"

@@ -76,7 +76,8 @@ def watched(
     sums: Panel, reference: Reference, factor: float
 ) -> Iterator[tuple[DetectorState, DetectorState]]:
     """Both detectors after each day of the week of Thanksgiving, of which `factor` is sold."""
-    quality = start("quality", WATCHING.labels_per_false_alarm)
+    # Of a forecast an observation is a day.
+    quality = start("quality", WATCHING.nights_per_false_alarm)
     drift = start("drift", WATCHING.nights_per_false_alarm)
     for number in range(-3, 4):
         date = THANKSGIVING + timedelta(days=number)

@@ -12,7 +12,7 @@ from forms.source import CensusDigits
 from overnight.models import digits
 from overnight.models.digits.data_gates import DATA_GATES
 from overnight.models.examples import Examples
-from overnight.models.gates import AtLeast, BetterThan, Calibrated, MaximumRegression, WithinBudget
+from overnight.models.gates import AtLeast, BetterThan, MaximumRegression, WithinBudget
 
 NETWORK = "overnight.models.digits.network"
 EPOCHS = 8
@@ -42,7 +42,6 @@ DEFINITION = replace(
         AtLeast("accuracy", LEAST_ACCURACY),
         BetterThan("accuracy", baseline="majority_accuracy"),
         MaximumRegression(margin=0.005),
-        Calibrated(at_most=0.03),
         WithinBudget(p99_ms=100, resident_mb=250, size_mb=5),
     ),
     # Some hundred labelled digits are an arrival too.

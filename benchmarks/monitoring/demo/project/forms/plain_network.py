@@ -17,4 +17,8 @@ def build(tensors: Schema) -> keras.Model:
     return keras.Model({"image": image}, {"probabilities": probabilities, "seen": seen})
 
 
-NETWORK = Network(build, losses={"probabilities": "sparse_categorical_crossentropy"})
+NETWORK = Network(
+    build,
+    losses={"probabilities": "sparse_categorical_crossentropy"},
+    metrics={"probabilities": ["accuracy"]},
+)
