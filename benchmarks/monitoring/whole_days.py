@@ -106,9 +106,9 @@ def days(world: World, changes: Sequence[Change]) -> Iterator[tuple[Alarm, ...]]
     waiting: list[pa.Table] = []
     for number_of_day, change in enumerate(changes):
         midnight = BEGIN + number_of_day * A_DAY
-        asked = draw(world.random, world.rows, change)
-        answers = [*answers[-1:], answers_of(world, asked, midnight)]
-        waiting = [*waiting[-1:], labels_of(world, np.asarray(asked.labels), midnight + A_DAY)]
+        requests = draw(world.random, world.rows, change)
+        answers = [*answers[-1:], answers_of(world, requests, midnight)]
+        waiting = [*waiting[-1:], labels_of(world, np.asarray(requests.labels), midnight + A_DAY)]
         # Labels of a day come on the next one.
         period = observed(answers, waiting[:-1], midnight)
         measured = measure(DEFINITION, world.served, (), period, before)
@@ -116,10 +116,10 @@ def days(world: World, changes: Sequence[Change]) -> Iterator[tuple[Alarm, ...]]
         before = {} if measured.alarms else {state.name: state for state in measured.detectors}
 
 
-def answers_of(world: World, asked: Examples, midnight: datetime) -> pa.Table:
-    n, day = asked.n, f"{midnight:%j%Y}"
+def answers_of(world: World, requests: Examples, midnight: datetime) -> pa.Table:
+    n, day = requests.n, f"{midnight:%j%Y}"
     at = pa.array([midnight + timedelta(seconds=each) for each in range(n)], _INSTANT)
-    probabilities = answered(asked.inputs)
+    probabilities = answered(requests.inputs)
     return pa.table(
         {
             "request": [f"{day}-{each}" for each in range(n)],
@@ -129,7 +129,7 @@ def answers_of(world: World, asked: Examples, midnight: datetime) -> pa.Table:
             "version": [world.served.manifest.version] * n,
             "route": ["champion"] * n,
             "collected": pa.array([midnight + A_DAY] * n, _INSTANT),
-            **{f"input.{name}": pa.array(values) for name, values in asked.inputs.items()},
+            **{f"input.{name}": pa.array(values) for name, values in requests.inputs.items()},
             "output.probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
         }
     )
@@ -142,7 +142,7 @@ def labels_of(world: World, truths: np.ndarray, midnight: datetime) -> pa.Table:
     again = chosen[random.random(len(chosen)) < REPEATED]
     others = chosen[random.random(len(chosen)) < CONTRADICTED]
     places = np.concatenate([random.permutation(chosen), again, others])
-    said = np.concatenate([truths[places[: len(places) - len(others)]], 1 - truths[others]])
+    stated = np.concatenate([truths[places[: len(places) - len(others)]], 1 - truths[others]])
     day = f"{midnight - A_DAY:%j%Y}"
     at = [midnight + timedelta(seconds=each) for each in range(len(places))]
     return pa.table(
@@ -151,7 +151,7 @@ def labels_of(world: World, truths: np.ndarray, midnight: datetime) -> pa.Table:
             "row": pa.array(np.zeros(len(places)), pa.int32()),
             "caller": [""] * len(places),
             "at": pa.array(at, _INSTANT),
-            "truth": [f'{{"probabilities": "{KIND.classes[each]}"}}' for each in said],
+            "truth": [f'{{"probabilities": "{KIND.classes[each]}"}}' for each in stated],
             "client": [""] * len(places),
             "origin": ["api"] * len(places),
             "authenticated": [False] * len(places),
@@ -221,15 +221,15 @@ def main() -> None:
         ("10 % wrong become 15 %", "quality", Change(apart=2 * 1.0364)),
         ("10 % wrong become 20 %", "quality", Change(apart=2 * 0.8416)),
     ):
-        found = [
+        noticed_after = [
             first_alarm(days(world(seed, options.rows), [change] * 60), kind)
             for seed in range(options.worlds)
         ]
-        noticed = sorted(each for each in found if each is not None)
+        noticed = sorted(each for each in noticed_after if each is not None)
         median = noticed[len(noticed) // 2] if noticed else 0
         answers = median * options.rows
         print(
-            f"{title:28s} {len(noticed):3d}/{len(found)}  {median:11d}  {answers:7,}  "
+            f"{title:28s} {len(noticed):3d}/{len(noticed_after)}  {median:11d}  {answers:7,}  "
             f"{round(max(median - 1, 0) * options.rows * LABELLED):6,}"
         )
 

@@ -1,20 +1,20 @@
 """The whole loop in miniature: a champion that knows Census writers only meets students.
 
 Everything is real but the size: an S3 server, a serving process that answers over HTTP, the flows
-with a Prefect server, a network of two layers that is trained. Days are put in where the segments
-of the prediction log wait to be collected.
+with a Prefect server, a network of two layers that is trained. A day is what lies between two runs
+of the monitor.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.monitoring.demo.project_copy import Size, Writers, copy_project, writers_of
-from benchmarks.monitoring.demo.simulated_days import SimulatedDays
+from benchmarks.monitoring.demo.spool import waiting
 from benchmarks.monitoring.demo.traffic import MODEL, Answers, Digits, send, send_labels
 from overnight.flows.monitor import monitor
 from overnight.flows.retrain import retrain
@@ -42,13 +42,11 @@ A_DAY = 250
 
 @dataclass
 class Loop:
-    """The bucket, the host and the simulated days of one model."""
+    """The bucket and the host of one model, and whose digits are sent to it."""
 
     environment: FlowEnvironment
     serving: Serving
-    days: SimulatedDays
     writers: Writers
-    today: datetime
 
     def champion(self) -> str:
         version = registry(self.environment.bucket, MODEL).champion_version()
@@ -62,14 +60,12 @@ class Loop:
         return version
 
     def day(self, digits: Digits) -> tuple[Answers, str, MonitorRecord]:
-        """A day of requests and labels, and the run of the monitor after midnight."""
+        """A day of requests and labels, and the run of the monitor after it."""
         answers = send(self.serving.port, digits)
         assert send_labels(self.serving.port, answers.requests, digits.labels) == len(digits)
-        until(lambda: self.days.waiting() == (len(digits), len(digits)), what="all was shipped")
-        self.days.date(self.today)
-        self.today += timedelta(days=1)
-        self.days.collect(self.environment.bucket.address, self.today)
-        state = monitor(MODEL, until=self.today, return_state=True)
+        both = (len(digits), len(digits))
+        until(lambda: waiting(self.environment.bucket, MODEL) == both, what="all was shipped")
+        state = monitor(MODEL, return_state=True)
         record = MonitorLog(self.environment.bucket, MODEL).last()
         assert record is not None
         return answers, str(state.name), record
@@ -93,10 +89,7 @@ def loop(
         yield Loop(
             flow_environment,
             serving,
-            SimulatedDays(flow_environment.bucket, MODEL),
             writers_of(Places(folder=digits_folder, cache=tmp_path), SIZE),
-            datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-            - timedelta(days=5),
         )
 
 
@@ -107,11 +100,11 @@ def test_drift_is_noticed_named_retrained_for_and_learned_and_no_drift_is_not(lo
     assert (state, record.alarms, record.consequence.action) == ("Healthy", (), "nothing")
 
     # When students write, it is noticed on their first day, and named with its beginning.
-    began = loop.today
+    began = datetime.now(UTC)
     _, state, record = loop.day(loop.writers.students.part(0, A_DAY))
     alarm = record.alarms[0]
     assert (state, alarm.kind) == ("Drifted", "quality")
-    assert alarm.since.date() == began.date()
+    assert alarm.since >= began
     assert alarm.value > alarm.expected
     assert record.consequence.action == "retrain"
     assert alarm.message in record.consequence.reason

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ _CONFIDENCE = 0.95
 class DayOfDemo:
     """A simulated day: who wrote, which version answered, and how many answers were right."""
 
-    date: datetime
+    number: int
     writers: str
     version: str
     right: int

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,9 @@ class DemoStack:
     def prefect_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.prefect_port}"
 
-    def monitor(self, until: datetime) -> Mapping[str, Any]:
-        """Run the monitor up to a time; returns the state in which the run ended."""
-        api = self.prefect
-        run = follow.trigger(api, "monitor", MODEL, {"until": until.isoformat()})
+    def monitor(self) -> Mapping[str, Any]:
+        """Run the monitor; returns the state in which the run ended."""
+        run = follow.trigger(self.prefect, "monitor", MODEL, {})
         return self.ended(str(run["id"]))["state"]
 
     def ended(self, run: str) -> Mapping[str, Any]:
@@ -76,9 +74,9 @@ class DemoStack:
         """
         deadline = time.monotonic() + _RUN_SECONDS
         while time.monotonic() < deadline:
-            found = self.prefect.find(f"/flow_runs/{run}")
-            if found is not None and found["state"]["type"] in ENDED:
-                return found
+            status = self.prefect.find(f"/flow_runs/{run}")
+            if status is not None and status["state"]["type"] in ENDED:
+                return status
             time.sleep(_POLL_SECONDS)
         raise TimeoutError(f"the run {run} has not ended; see {self.prefect_url}")
 
@@ -100,11 +98,17 @@ class DemoStack:
 
 
 @contextmanager
-def demo_stack(home: Path, size: Size, digits: Path | None) -> Iterator[DemoStack]:
-    """Copy the project into an emptied home, start everything, train, and stop it at the end."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    copy_project(home, size)
+def demo_stack(
+    home: Path, size: Size, digits: Path | None, *, again: bool = False
+) -> Iterator[DemoStack]:
+    """Copy the project into an emptied home, start everything, train, and stop it at the end.
+
+    `again` continues with a home whose champion was trained and met no student.
+    """
+    if not again:
+        shutil.rmtree(home, ignore_errors=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        copy_project(home, size)
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     for name in [name for name in os.environ if name.startswith("OVERNIGHT_")]:
         del os.environ[name]
