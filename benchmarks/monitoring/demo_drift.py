@@ -34,7 +34,7 @@ from benchmarks.monitoring.demo.spool import waiting
 from benchmarks.monitoring.demo.stack import DemoStack, demo_stack
 from benchmarks.monitoring.demo.traffic import MODEL, Digits, send, send_labels, served_version
 from overnight.models.definition import Places
-from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
+from overnight.store.registry.monitoring import DetectorState, MonitorLog, MonitorRecord
 
 ROOT = Path(__file__).parents[2]
 A_DAY = 300
@@ -143,13 +143,14 @@ def run_days(stack: DemoStack, story: Story, writers: Writers, picture: Path | N
         record = demo.day("Census", writers.census.part(number * A_DAY, A_DAY))
         expect(not record.alarms, f"no alarm without drift: {record.alarms}")
         expect(record.consequence.action == "nothing", "nothing follows without drift")
+    observations = quality_of(record).observations
     began = datetime.now(UTC)
     record = demo.day("students", writers.students.part(0, A_DAY))
     expect(bool(record.alarms), "the drift is noticed on its first day")
     for alarm in record.alarms:
         story.print(f"alarm: {alarm.kind}: {alarm.message}, since {alarm.since:%H:%M:%S}")
         expect(alarm.since >= began, f"it began with the students, at {began:%H:%M:%S}")
-    labels = noticed_after(record) - CENSUS_DAYS * A_DAY
+    labels = noticed_after(record) - observations
     story.print(f"noticed after {labels} of the day's {A_DAY} labels; {record.consequence.action}")
     expect(record.consequence.action == "retrain", "a retraining follows")
     second = demo.retrained(record)
@@ -175,10 +176,13 @@ def accuracy(stack: DemoStack, version: str) -> str:
 
 def noticed_after(record: MonitorRecord) -> int:
     """After how many labels of this champion quality raised the alarm."""
-    quality = next(state for state in record.detectors if state.name == "quality")
-    alarm = quality.details.get("alarm")
+    alarm = quality_of(record).details.get("alarm")
     expect(alarm is not None, "quality raised the alarm")
     return int(alarm["observation"])
+
+
+def quality_of(record: MonitorRecord) -> DetectorState:
+    return next(state for state in record.detectors if state.name == "quality")
 
 
 def summarize(

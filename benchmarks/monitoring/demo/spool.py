@@ -10,7 +10,7 @@ def waiting(bucket: Bucket, model: str) -> tuple[int, int]:
     """The numbers of answers and labels in the spool of a model."""
     records = [
         record
-        for key in bucket.keys_below(f"{keys.spool(model)}/")
+        for key in bucket.keys_below(keys.spool(model))
         for record in decode(bucket.read(key, MAXIMUM_SEGMENT_BYTES))
     ]
     answers = sum(isinstance(record, AnsweredRequest) for record in records)
