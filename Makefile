@@ -92,6 +92,7 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.serving.swap 200 $(CLASSIC)
 	@$(BIN)/python -m benchmarks.serving.challenger 2 3
 	@$(BIN)/python -m benchmarks.serving.batching
+	@$(BIN)/python -m benchmarks.serving.prediction_log 2 digits 9
 	@$(BIN)/python -m benchmarks.monitoring.collect 100000 1000000
 	@$(BIN)/python -m benchmarks.gates.error_rates --draws 2000
 	@$(BIN)/python -m benchmarks.monitoring.detector --streams 50

@@ -1,8 +1,8 @@
-"""Claim: recording every answer costs at most 3 % of the CPU time of a request.
+"""Claim, which does not hold yet: recording every answer costs at most 3 % of a request's CPU.
 
     python -m benchmarks.serving.prediction_log [SECONDS] [NETWORK] [ROUNDS] [BEFORE]
 
-Justifies the batches and the tuples of `serving/prediction_log/`: CPU microseconds a request of one
+Measures the batches and the tuples of `serving/prediction_log/`: CPU microseconds a request of one
 worker with all its threads, for bodies of one picture as JSON and as raw bytes, answered by the
 network with its log on (every request, with inputs and digests of clients) and off. The
 hosts answer from a cache with no store, at full speed; rounds are interleaved and in turns, because

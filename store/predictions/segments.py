@@ -254,7 +254,7 @@ def _frame(header: bytes, values: Sequence[Any]) -> bytes:
     length = _LENGTH.pack(len(header))
     try:
         body = b"".join((length, header, *values))
-    except (BufferError, ValueError):
+    except TypeError:
         # An array whose values do not lie in memory in the order of its axes.
         body = b"".join((length, header, *(rows.tobytes() for rows in values)))
     if len(body) > MAXIMUM_FRAME_BYTES or len(header) > MAXIMUM_HEADER_BYTES:
