@@ -55,10 +55,10 @@ class UnknownEncoding(BadInput):
 
 def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Inference:
     """TensorFlow Serving's REST interface, which has NaN and Infinity in its JSON."""
-    request, has_flags = json_object(body, may_be_infinite=True), _has_flags(body)
+    request = json_object(body, may_be_infinite=True)
 
     def run(loaded: ModelVersion) -> Encoded:
-        response = v1.predict(request, loaded, limits, has_flags=has_flags)
+        response = v1.predict(request, loaded, limits, text=body)
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
 
     return run
@@ -66,10 +66,10 @@ def v1_json(body: bytes, _environ: Environ, limits: Limits) -> Inference:
 
 def v1_classify(body: bytes, _environ: Environ, limits: Limits) -> Inference:
     """`:classify` of TensorFlow Serving's REST interface."""
-    request, has_flags = json_object(body, may_be_infinite=True), _has_flags(body)
+    request = json_object(body, may_be_infinite=True)
 
     def run(loaded: ModelVersion) -> Encoded:
-        response = v1.classify(request, loaded, limits, has_flags=has_flags)
+        response = v1.classify(request, loaded, limits, text=body)
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
 
     return run
@@ -89,7 +89,6 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
             return lambda loaded: _run_alone(body, loaded, limits)
         request = json_object(text)
         v2_binary.attach(request, raw)
-    has_flags = _has_flags(text)
     if isinstance(caller := request.get("id"), str):
         environ[CALLER] = caller
     # Only these two fields can request raw tensors.
@@ -98,7 +97,7 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
         v2_binary.check_parameters(request)
 
     def run(loaded: ModelVersion) -> Encoded:
-        response = v2_json.infer(request, loaded, limits, has_flags=has_flags)
+        response = v2_json.infer(request, loaded, limits, text=text)
         if may_want_raw:
             return v2_binary.encode(request, response)
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
@@ -109,11 +108,6 @@ def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
 def _run_alone(body: bytes, loaded: ModelVersion, limits: Limits) -> Encoded:
     request = v2_binary.alone(body, loaded.predictor.inputs)
     return v2_binary.encode(request, v2_json.infer(request, loaded, limits))
-
-
-def _has_flags(text: bytes) -> bool:
-    """Whether true or false may be in a JSON text, by a search in its bytes alone."""
-    return b"true" in text or b"false" in text
 
 
 def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:

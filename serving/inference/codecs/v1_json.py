@@ -23,11 +23,11 @@ SIGNATURE = "serving_default"
 
 
 def predict(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, text: bytes | None = None
 ) -> dict[str, Any]:
     """Decode a request, run it and build the response: the first output alone, as bare lists.
 
-    `has_flags`: whether true or false may be among the values of the request.
+    `text` is the JSON of the request, where it came as one.
 
     Raises:
         UnfitInputs: its inputs are others than those of the version, by name or shape.
@@ -40,7 +40,7 @@ def predict(
     if by_row == ("inputs" in request):
         found = "both" if by_row else f"the fields {names_in(request)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
-    unknown, allowance = OutOfVocabulary(), Allowance(limits, has_flags=has_flags)
+    unknown, allowance = OutOfVocabulary(), Allowance(limits, text=text)
     inputs = _inputs(request, loaded, allowance, unknown, by_row=by_row)
     name = loaded.predictor.outputs[0].name
     rows = loaded.predict(inputs, [name])[name]
@@ -51,7 +51,7 @@ def predict(
 
 
 def classify(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, text: bytes | None = None
 ) -> dict[str, Any]:
     """Classes and scores of each example: `results` has a pair (label, score) for every class.
 
@@ -73,7 +73,7 @@ def classify(
     specs = {spec.name: spec for spec in loaded.predictor.inputs}
     rows = [_unflattened(context | row, specs) for row in examples]
     signature = {name: request[name] for name in ("signature_name",) if name in request}
-    body = predict(signature | {"instances": rows}, loaded, limits, has_flags=has_flags)
+    body = predict(signature | {"instances": rows}, loaded, limits, text=text)
     labels = loaded.manifest.tensors.classes(output)
     scores = body.pop("predictions").reshape(len(rows), -1)
     return {"results": [list(zip(labels, row, strict=True)) for row in scores]} | body

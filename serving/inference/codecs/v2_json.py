@@ -23,11 +23,11 @@ OUT_OF_VOCABULARY_COUNT = "out_of_vocabulary_count"
 
 
 def infer(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, has_flags: bool = True
+    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, text: bytes | None = None
 ) -> dict[str, Any]:
     """Decode a request, run it and build the response, whose `data` are arrays, or texts.
 
-    `has_flags`: whether true or false may be among the values of the request.
+    `text` is the JSON of the request, where it came as one.
 
     Raises:
         UnfitInputs: its tensors are others than those of the version, by name, type or shape.
@@ -36,7 +36,7 @@ def infer(
     unknown, sent_id = OutOfVocabulary(), request.get("id")
     if sent_id is not None and not isinstance(sent_id, str):
         raise BadInput("id", expected="a text", found=kind_of(sent_id))
-    inputs = _inputs(request, loaded, Allowance(limits, has_flags=has_flags), unknown)
+    inputs = _inputs(request, loaded, Allowance(limits, text=text), unknown)
     specs, classes = requested_outputs(request, loaded)
     body = respond(inputs, specs, loaded)
     if classes:
