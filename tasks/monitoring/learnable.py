@@ -196,7 +196,7 @@ def _named(
     """Names of categories, None for what stands for a missing one; other numbers as they are."""
     names = np.empty(len(numbers), object)
     for version in np.unique(versions.astype(str)):
-        own = next((s for s in schema_of(version).inputs if s.name == spec.name), spec)
+        own = next((s for s in schema_of(str(version)).inputs if s.name == spec.name), spec)
         here = versions == version
         if not own.vocabulary:
             names[here] = numbers[here]

@@ -13,11 +13,14 @@ from overnight.models.digits import DEFINITION as DIGITS
 from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.landing import Landing
+from overnight.store.input_encodings import Missing
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
 from overnight.store.predictions.tables import LabelTable, PredictionTable, SegmentId
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
+from overnight.store.schema import Schema, TensorSpec
 from overnight.tasks.monitoring.land_labels import LabelLanding
+from overnight.tasks.monitoring.learnable import named_inputs
 
 NOW = datetime.now(UTC)
 START = NOW - timedelta(hours=2)
@@ -243,3 +246,27 @@ def test_truths_are_stored_as_they_were_sent(labelled):
     labelled.log(answered([1]), label(0))
 
     assert json.loads(labelled.labels.read()["truth"][0].as_py()) == {"probabilities": "7"}
+
+
+def test_categories_have_the_names_of_the_version_that_answered():
+    plan = TensorSpec(name="plan", datatype="INT32", shape=(), missing=Missing(value="missing"))
+    tensors = Schema(inputs=(plan, TensorSpec(name="lead", datatype="INT32", shape=())), outputs=())
+
+    def schema_of(version):
+        known = {"v1": ("other", "missing", "basic"), "v2": ("other", "missing", "gold", "basic")}
+        fields = plan.model_dump(exclude_none=True)
+        learned = TensorSpec(**fields | {"vocabulary": known[version], "otherwise": "other"})
+        return tensors.with_inputs({"plan": learned})
+
+    answers = pa.table(
+        {
+            "version": ["v1", "v2", "v2", "v1", "v1"],
+            "input.plan": pa.array([2, 2, 3, 1, 0], pa.int32()),
+            "input.lead": pa.array([1, 2, 3, 4, 5], pa.int32()),
+        }
+    )
+
+    inputs = named_inputs(answers, tensors, schema_of)
+
+    assert inputs["plan"].tolist() == ["basic", "gold", "basic", None, "other"]
+    assert inputs["lead"].tolist() == [1, 2, 3, 4, 5]
