@@ -235,10 +235,17 @@ class ModelDefinition:
 
         Raises:
             ConfigurationError: a name cannot be exported, or is taken; an input that is to be
-                learned does not exist, or one that must be learned has no learner.
+                learned does not exist, or one that must be learned has no learner; or
+                arrivals are compared with requests, though inputs are made of earlier rows too.
         """
         check_tensor_names(self.name, self.tensors)
         check_learned(self.name, self.tensors, self.learned)
+        if self.watching.same_population and self.arrival_examples is not None:
+            raise ConfigurationError(
+                f"{self.name}: watching.same_population compares the inputs that an arrival's rows "
+                "give by themselves, and by arrival_examples they are made of earlier rows too; "
+                "declare same_population=False"
+            )
 
     def adopting(self, tensors: Schema) -> "ModelDefinition":
         """The definition with the learned inputs as they are in a version's schema."""

@@ -104,7 +104,12 @@ class Watching:
         feedback: how labels are taken; None refuses them.
         schedule: when the monitor runs; it comes before the nightly run, which an alarm may need.
         labels_per_false_alarm: the mean number of labels until quality raises a false alarm.
-        nights_per_false_alarm: the mean number of days until drift raises a false alarm.
+        nights_per_false_alarm: the mean number of days until drift or skew raises a false alarm.
+        same_population: whether the rows that are ingested on a day and the requests of that day
+            are draws of one population, in rows of their own: as where one application stores what
+            it asks about. Then a difference between them is skew, and the monitor looks for it. It
+            needs the inputs' values in the log. Of digits it does not hold: other people draw on
+            the page than wrote the arrivals.
         retrains: whether an alarm starts a retraining by itself.
         pause_days: the least time between two retrainings that alarms start.
         rolls_back: whether a version that is significantly worse than the one before it is rolled
@@ -116,6 +121,21 @@ class Watching:
     schedule: Schedule | None = field(default_factory=lambda: Schedule("0 1 * * *"))
     labels_per_false_alarm: int = 100_000
     nights_per_false_alarm: int = 400
+    same_population: bool = False
     retrains: bool = True
     pause_days: float = 1.0
     rolls_back: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that what is compared is recorded.
+
+        Raises:
+            ConfigurationError: requests and arrivals are to be compared, and no inputs are logged.
+        """
+        policy = self.log.inputs if self.log else "none"
+        if self.same_population and policy != "values":
+            recorded = f'PredictionLog(inputs="{policy}")' if self.log else "log=None"
+            raise ConfigurationError(
+                f"watching: same_population=True compares the inputs of requests, and {recorded} "
+                'records no values of them; expected inputs="values", or same_population=False'
+            )

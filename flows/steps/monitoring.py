@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 from uuid import UUID
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
@@ -33,7 +34,9 @@ from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.monitoring import CarriedOut, MonitorLog, MonitorRecord
 from overnight.store.registry.promotions import Promotions, predecessor
 from overnight.store.schema_translation import why_incomparable
+from overnight.tasks.data.learned_arrivals import open_reviews
 from overnight.tasks.monitoring import measure as measuring
+from overnight.tasks.monitoring.arrived import arrived
 from overnight.tasks.monitoring.collect import collect as collect_segments
 from overnight.tasks.monitoring.decide import (
     Circumstances,
@@ -171,11 +174,32 @@ def measure(context: ModelContext, monitored: MonitorContext, period: ObservedPe
     definition = (context.adopting(manifest) if manifest else context).definition
     before = monitored.continued.detectors if monitored.continued else ()
     measured = measuring.measure(
-        definition, champion, tuple(versions.values()), period, {s.name: s for s in before}
+        definition,
+        champion,
+        tuple(versions.values()),
+        period,
+        {s.name: s for s in before},
+        _arrived(context, period),
     )
     for problem in (*problems, *measured.problems):
         get_run_logger().warning("%s", problem)
     return replace(measured, problems=(*problems, *measured.problems))
+
+
+def _arrived(context: ModelContext, period: ObservedPeriod) -> dict[date, pa.Table]:
+    """What training got on the days of the period, where requests are of one population with it.
+
+    Not of arrivals that a person excluded, or has yet to decide about.
+    """
+    if not (context.definition.watching.same_population and period.days):
+        return {}
+    pending = open_reviews(context.registry, context.rows.arrival_versions)
+    return arrived(
+        context.rows,
+        period.days.keys(),
+        without={*context.reviews.excluded(), *(review.arrival for review in pending)},
+        declared=context.declared,
+    )
 
 
 def _served(context: ModelContext, version: str, *, with_reference: bool) -> ServedVersion:
@@ -338,7 +362,9 @@ def _pictures(
     from overnight.tasks.reporting.feature_pictures import feature_pictures
 
     definition = context.adopting(version.manifest).definition
-    furthest = sorted(record.distances, key=lambda each: (-(each.e or 0), -each.distance))
+    # Pictures are of the reference, and skew is apart from something else.
+    drifts = [each for each in record.distances if each.against == "training"]
+    furthest = sorted(drifts, key=lambda each: (-(each.e or 0), -each.distance))
     day = measuring.day_arrays(version, period.days[max(period.days)])
     return feature_pictures(definition, version.reference, *day, furthest[:_PICTURES])
 

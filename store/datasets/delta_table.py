@@ -7,10 +7,14 @@ its name is the commit's application transaction, so the table refuses a second 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import (
     CommitProperties,
     DeltaTable,
@@ -207,6 +211,28 @@ class Dataset:
     def arrival_commits(self) -> dict[str, dict[str, str]]:
         """What the commit of each arrival keeps, by the arrival's name."""
         return {commit[_ARRIVAL]: commit for commit in self._history() if _ARRIVAL in commit}
+
+    def arrival_times(self) -> dict[str, datetime]:
+        """When each arrival was ingested, in UTC, by the arrival's name; the first one first."""
+        commits = sorted(self.arrival_commits().items(), key=lambda each: int(each[1]["version"]))
+        return {
+            name: datetime.fromtimestamp(int(commit["timestamp"]) / 1_000, UTC)
+            for name, commit in commits
+        }
+
+    def rows_of(self, arrivals: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """All columns of the rows of some arrivals, in batches; none while there is no table.
+
+        Each row needs its `arrival`. Files of other arrivals are not read.
+        """
+        table = self._open()
+        if table is None or not arrivals:
+            return
+        names = [field.name for field in table.schema().fields]
+        # Statistics of files answer comparisons; those of a set are not looked up in them.
+        where = reduce(or_, (pc.field("arrival") == name for name in sorted(arrivals)))
+        with self._translated_errors():
+            yield from scanned(table, names, where=where, rows_at_once=4_096)
 
     def read(self, version: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a version, by default the newest, in no particular order.

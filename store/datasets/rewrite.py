@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, PostCommitHookProperties, Schema
 
 from overnight.store.datasets.column_types import cast_columns
@@ -11,11 +12,21 @@ from overnight.store.datasets.parquet_writer import write_files
 _ROWS_AT_ONCE = 65_536
 
 
-def scanned(table: DeltaTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of all rows, with only some of the rows in memory at a time."""
+def scanned(
+    table: DeltaTable,
+    columns: Sequence[str],
+    *,
+    where: pc.Expression | None = None,
+    rows_at_once: int = _ROWS_AT_ONCE,
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of all rows, or of those `where` it holds, some rows in memory at a time.
+
+    Files and groups of rows of which it cannot hold, by their statistics, are not read.
+    """
     scanner = table.to_pyarrow_dataset().scanner(
         columns=list(columns),
-        batch_size=_ROWS_AT_ONCE,
+        filter=where,
+        batch_size=rows_at_once,
         # Arrow's defaults would read ahead a large part of the table into memory.
         batch_readahead=1,
         fragment_readahead=1,

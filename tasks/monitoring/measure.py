@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -24,16 +25,18 @@ from overnight.store.registry.monitoring import (
 )
 from overnight.store.schema import Schema
 from overnight.store.schema_translation import why_incomparable
+from overnight.tasks.data.categories import categories, unknown_values, without_values
 from overnight.tasks.monitoring import detector, drift
-from overnight.tasks.monitoring.distances import SMALLEST, distances
+from overnight.tasks.monitoring.distances import SMALLEST, distances, skews
 from overnight.tasks.monitoring.estimate import estimated_accuracy
 from overnight.tasks.monitoring.evidence import Change, alarmed, changes, start
 from overnight.tasks.monitoring.observe import ObservedPeriod
 from overnight.tasks.monitoring.quality import live_quality
 from overnight.tasks.monitoring.truths import truth_arrays
 
-QUALITY, DRIFT = "quality", "drift"
-# Of a drift alarm; the record has the distances of all features.
+QUALITY, DRIFT, SKEW = "quality", "drift", "skew"
+_NOTHING: Mapping[date, pa.Table] = MappingProxyType({})
+# Of an alarm of drift or skew; the record has the distances of all features.
 _NAMED_FEATURES = 3
 
 
@@ -161,6 +164,23 @@ def day_distances(
     return distances(version.reference, definition, *day_arrays(version, rows))
 
 
+def day_skews(
+    definition: ModelDefinition, version: ServedVersion, rows: pa.Table, arrived: pa.Table
+) -> tuple[LiveDistance, ...]:
+    """The distances of one day's requests to a version from the rows that training got that day.
+
+    Rows with a category that the model does not know are left out, as training leaves them out.
+
+    Raises:
+        KeyError, ValueError: the arrived rows are no examples of the model.
+    """
+    serving, _ = day_arrays(version, rows)
+    arrived = without_values(arrived, unknown_values(arrived, categories(definition)))
+    if not serving or not arrived.num_rows:
+        return ()
+    return skews(definition, definition.examples(arrived).inputs, serving)
+
+
 def day_arrays(
     version: ServedVersion, rows: pa.Table
 ) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
@@ -181,12 +201,15 @@ def measure(
     others: Sequence[ServedVersion],
     period: ObservedPeriod,
     before: Mapping[str, DetectorState],
+    arrived: Mapping[date, pa.Table] = _NOTHING,
 ) -> Measured:
     """Measure the champion, and the quality of other versions that answered in the period.
 
     Args:
         definition: as the champion learned it.
         before: the detectors as the record before left them, where it was of the same champion.
+        arrived: rows that training got on days of the period, where they are of one population
+            with the requests.
     """
     problems: list[str] = []
     quality: list[LiveQuality] = []
@@ -215,14 +238,32 @@ def measure(
     if (answers := labelled.get(champion.manifest.version)) is not None:
         states[QUALITY] = update_quality(definition, states[QUALITY], answers, champion.reference)
     newest: tuple[LiveDistance, ...] = ()
-    for day, rows in sorted(period.days.items()):
-        today = day_distances(definition, champion, rows)
-        if today:
-            newest = today
-            noon = datetime.combine(day, time(12), UTC)
-            states[DRIFT] = drift.drift_update(states[DRIFT], today, noon)
+    for day, today in _days(definition, champion, period, arrived, problems):
+        newest = today
+        noon = datetime.combine(day, time(12), UTC)
+        states[DRIFT] = drift.drift_update(states[DRIFT], today, noon)
     alarms = tuple(_alarms(champion.reference, states, before, period.until))
     return Measured(tuple(quality), newest, tuple(states.values()), alarms, tuple(problems))
+
+
+def _days(
+    definition: ModelDefinition,
+    champion: ServedVersion,
+    period: ObservedPeriod,
+    arrived: Mapping[date, pa.Table],
+    problems: list[str],
+) -> Iterator[tuple[date, tuple[LiveDistance, ...]]]:
+    """The distances of each closed day, the first one first; `problems` gets what failed."""
+    for day, rows in sorted(period.days.items()):
+        today = day_distances(definition, champion, rows)
+        if today and day in arrived:
+            try:
+                # The model's own code, as above.
+                today += day_skews(definition, champion, rows, arrived[day])
+            except (KeyError, ValueError) as error:
+                problems.append(f"the skew of {day} is not measured: {error}")
+        if today:
+            yield day, today
 
 
 def quality_of(
@@ -285,17 +326,48 @@ def _alarms(
     until: datetime,
 ) -> Iterator[Alarm]:
     """The alarms of both detectors; `first` where the record before had none of its kind."""
-
-    def is_first(name: str) -> bool:
-        return name not in before or alarmed(before[name]) is None
-
     if (change := alarmed(states[QUALITY])) is not None:
-        yield _quality_alarm(reference, change, until, first=is_first(QUALITY))
-    if (change := alarmed(states[DRIFT])) is not None:
-        others = [each for each in changes(states[DRIFT]) if each.part != change.part]
-        strong = [each for each in others if each.evidence >= states[DRIFT].level]
-        for each in (change, *strong[: _NAMED_FEATURES - 1]):
-            yield _drift_alarm(reference, each, until, first=is_first(DRIFT))
+        first = QUALITY not in before or alarmed(before[QUALITY]) is None
+        yield _quality_alarm(reference, change, until, first=first)
+    earlier = _named(before[DRIFT]) if DRIFT in before else ()
+    had_skew, had_drift = any(map(_is_skew, earlier)), not all(map(_is_skew, earlier))
+    for change in _named(states[DRIFT]):
+        first = not (had_skew if _is_skew(change) else had_drift)
+        yield _drift_alarm(reference, change, until, first=first)
+
+
+def _named(state: DetectorState) -> tuple[Change, ...]:
+    """The changes that the alarm of the detector of days names: skew first, and then drift.
+
+    The part that led when it was raised, and every other one that would raise it alone. Skew
+    explains that requests are apart from the reference in the same feature, and that answers to
+    them are: none of that is drift of the world, whatever else moved.
+    """
+    if (leading := alarmed(state)) is None:
+        return ()
+    strong = [each for each in changes(state) if each.evidence >= state.level]
+    named = [leading, *(each for each in strong if each.part != leading.part)]
+    skewed = [each for each in named if _is_skew(each)]
+    explained = {_feature(each) for each in skewed}
+    drifted = [
+        each
+        for each in named
+        if not _is_skew(each)
+        and not (skewed and (_kind(each) != "inputs" or _feature(each) in explained))
+    ]
+    return (*skewed[:_NAMED_FEATURES], *drifted[:_NAMED_FEATURES])
+
+
+def _kind(change: Change) -> str:
+    return change.part.partition(": ")[0]
+
+
+def _feature(change: Change) -> str:
+    return change.part.partition(": ")[2]
+
+
+def _is_skew(change: Change) -> bool:
+    return _kind(change) == SKEW
 
 
 def _quality_alarm(reference: Reference, change: Change, until: datetime, *, first: bool) -> Alarm:
@@ -316,7 +388,7 @@ def _quality_alarm(reference: Reference, change: Change, until: datetime, *, fir
 
 
 def _drift_alarm(reference: Reference, change: Change, until: datetime, *, first: bool) -> Alarm:
-    kind, _, feature = change.part.partition(": ")
+    kind, feature = _kind(change), _feature(change)
     alarm_kind: AlarmKind = next(
         each for each in ("inputs", "answers", "confidence", "skew") if each == kind
     )
