@@ -108,11 +108,11 @@ def _records(settings: Settings, model: str) -> tuple[MonitorRecord | None, Moni
     """The newest record of the monitor, which runs one after another, and the one before it."""
     log = MonitorLog(connections.bucket(settings), model)
     try:
-        record = log.last()
-        before = log.at(record.sequence - 1) if record is not None and record.sequence > 1 else None
+        newest = log.recent(2).records
     except OvernightError as error:
         get_run_logger().warning("which alarms are new is not known: %s", error)
         return None, None
+    record, before = (*newest, None, None)[:2]
     return record, before
 
 

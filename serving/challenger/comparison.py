@@ -97,6 +97,7 @@ class AnswerComparison:
     request_id: str
     client: str = ""
     caller: str = ""
+    is_recorded: bool = True
 
 
 class Comparisons:
@@ -201,7 +202,8 @@ def compare(
                 counters.count_compared_failed(error, comparison.request_id)
             return
         seconds[is_challenger] = time.thread_time() - began
-        if predictions is not None and is_challenger != comparison.by_challenger:
+        is_other = is_challenger != comparison.by_challenger
+        if predictions is not None and is_other and comparison.is_recorded:
             _record(comparison, loaded, answers[is_challenger], seconds[is_challenger], predictions)
     if not comparison.by_challenger:
         counters.count_compared_answered()

@@ -49,11 +49,15 @@ class IncompatibleChallenger(Exception):
 
 @dataclass(frozen=True)
 class RequestContext:
-    """The client that sent a request, the id of the request, and the client's own id of it."""
+    """The client that sent a request, the id of the request, and the client's own id of it.
+
+    `is_recorded`: whether the prediction log may have what other versions answer to it.
+    """
 
     client: str = ""
     request_id: str = ""
     caller: str = ""
+    is_recorded: bool = True
 
 
 class RecordingVersion:
@@ -190,6 +194,7 @@ class Router:
         client: str = "",
         request_id: str = "",
         caller: str = "",
+        is_recorded: bool = True,
     ) -> _Routed[_Answer]:
         """An answer by one version throughout, that version, and the route to it.
 
@@ -211,7 +216,7 @@ class Router:
                 challenger is not None
                 and (challenge := challenger.active_challenge(slot)) is not None
             ):
-                context = RequestContext(client, request_id, caller)
+                context = RequestContext(client, request_id, caller, is_recorded)
                 return self._challenged(answering, context, challenge)
             return _answered(slot, answering)
         except UnfitInputs as error:
@@ -388,6 +393,7 @@ class Router:
                 request_id=context.request_id,
                 client=context.client,
                 caller=context.caller,
+                is_recorded=context.is_recorded,
             )
             self._comparisons.offer(comparison)
 

@@ -134,6 +134,13 @@ class PredictionSpool:
             # A fault here must cost no answer.
             logger.exception("an answer cannot be recorded")
 
+    def skip_answer(self, manifest: Manifest, request: str) -> None:
+        """Count an answer that its client wants not to be recorded, and that would be."""
+        policy = manifest.logged
+        if policy is not None and is_recorded(request, policy.share):
+            with self._lock:
+                self._dropped[manifest.model, "skipped"] += 1
+
     def offer_label(self, label: SentLabel) -> bool:
         """As `offer_labels`, for a single one."""
         return self.offer_labels((label,))

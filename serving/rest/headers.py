@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from overnight.serving.errors import BadInput
 from overnight.serving.inference.codecs.content_types import Environ, Hold
 
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"
+PREDICTION_LOG = "X-Prediction-Log"
 NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
 # Environ keys: the name of the client's API key; by what the client is limited, once its request is
@@ -24,6 +26,21 @@ CHOSEN_VERSION = "overnight.version"
 BODY_BYTES = "overnight.body_bytes"
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+def only_explores(environ: Environ) -> bool:
+    """Whether a request asks, by `X-Prediction-Log: skip`, that its answer is not recorded.
+
+    Raises:
+        BadInput: the header says something else.
+    """
+    sent: str = environ.get("HTTP_X_PREDICTION_LOG", "")
+    if not sent:
+        return False
+    if sent.strip().lower() != "skip":
+        expected = "`skip`, or no such header where the answer may be recorded"
+        raise BadInput(PREDICTION_LOG, expected=expected, found=f"{sent[:40]!r}")
+    return True
 
 
 def hold_of(environ: Environ) -> Hold:

@@ -257,7 +257,7 @@ def render_predictions(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
     )
     yield from counters(
         "overnight_prediction_records_dropped_total",
-        "Answers and labels that were not: queue, spool or disk was full, or unencodable.",
+        "Answers and labels that were not: queue, spool or disk full, unencodable, or skipped.",
         [
             ({"model": each.model, "reason": each.reason, "worker": worker}, each.records)
             for worker, log in logs

@@ -23,6 +23,7 @@ from overnight.store.datasets.feedback_arrivals import (
     parse_feedback_name,
 )
 from overnight.store.datasets.landing import Converted, Landing
+from overnight.store.errors import CorruptRecord
 from overnight.store.objects.digests import digest
 from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
@@ -77,28 +78,38 @@ class LabelLanding:
         if feedback is None or feedback.rows is None or (last := self.records.last()) is None:
             return LandedLabels()
         known = {*ingested, *(each.name for each in self.landing.pending())}
-        outcomes = [
-            self._land(record, feedback, known, champion) for record in self._due(last, known)
-        ]
+        due, damaged = self._due(last, known)
+        outcomes = [self._land(record, feedback, known, champion) for record in due]
         return LandedLabels(
             arrivals=tuple(name for each in outcomes for name in each.arrivals),
             parked=tuple(name for each in outcomes for name in each.parked),
-            notices=tuple(line for each in outcomes for line in each.notices),
+            notices=(
+                *(f"no labels of a damaged record are learned: {problem}" for problem in damaged),
+                *(line for each in outcomes for line in each.notices),
+            ),
         )
 
-    def _due(self, last: MonitorRecord, known: Collection[str]) -> list[MonitorRecord]:
-        """The records with labels since the newest that was landed, the oldest first."""
+    def _due(
+        self, last: MonitorRecord, known: Collection[str]
+    ) -> tuple[list[MonitorRecord], list[str]]:
+        """The records with labels since the newest that was landed, the oldest first.
+
+        And what is wrong with those that cannot be read: one of them must not hide the others.
+        """
         names = [parsed for name in known if (parsed := parse_feedback_name(name))]
         landed = max((each.sequence for each in names if not each.doubtful), default=0)
         first = max(landed + 1, last.sequence - _MOST_RECORDS + 1)
-        records = [self.records.at(number) for number in range(first, last.sequence)] + [last]
-        return [
-            record
-            for record in records
-            if record is not None
-            and record.sequence >= first
-            and record.labels.get(FIRST, 0) + record.labels.get(LATE, 0)
-        ]
+        records: list[MonitorRecord] = []
+        damaged: list[str] = []
+        for number in range(first, last.sequence + 1):
+            try:
+                record = self.records.at(number)
+            except CorruptRecord as error:
+                damaged.append(str(error))
+                continue
+            if record is not None and record.labels.get(FIRST, 0) + record.labels.get(LATE, 0):
+                records.append(record)
+        return records, damaged
 
     def _land(
         self,

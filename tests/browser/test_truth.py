@@ -119,3 +119,36 @@ def test_it_fits_a_phone_and_can_be_read(browser: Browser, url, tmp_path: Path, 
     folder = Path(os.environ.get("OVERNIGHT_TEST_PICTURES", tmp_path))
     page.screenshot(path=folder / f"truth-{model}-{scheme}-phone.png", full_page=True)
     context.close()
+
+
+def test_only_what_a_person_asks_for_is_recorded(page: Page, url):
+    sent: list[tuple[str | None, int]] = []
+
+    def note(request) -> None:
+        if request.url.endswith("/infer"):
+            rows = request.post_data_json["inputs"][0]["shape"][0]
+            sent.append((request.headers.get("x-prediction-log"), rows))
+
+    page.on("request", note)
+    page.goto(f"{url}#demand")
+    expect(page.locator("#forecast-truth")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+
+    # The row that is asked for by itself; the horizon and the contributions only explore.
+    assert [rows for wish, rows in sent if wish is None] == [1]
+    assert [wish for wish, rows in sent if rows > 1] == ["skip"]
+
+    sent.clear()
+    page.goto(f"{url}#digits")
+    box = page.locator("#drawing").bounding_box()
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    with page.expect_response("**/infer"):
+        page.mouse.down()
+        page.mouse.move(box["x"] + 120, box["y"] + 160, steps=5)
+    page.wait_for_load_state("networkidle")
+    assert sent
+    assert {wish for wish, _ in sent} == {"skip"}
+    with page.expect_response(lambda got: "x-prediction-log" not in got.request.headers):
+        page.mouse.up()
+    expect(page.locator("#classification-truth")).to_be_visible()
+    assert [wish for wish, _ in sent].count(None) == 1

@@ -37,6 +37,7 @@ from overnight.serving.rest.headers import (
     VERSION_HEADER,
     Application,
     hold_of,
+    only_explores,
 )
 from overnight.serving.telemetry.metrics import Metrics
 from overnight.store.predictions.records import Route
@@ -130,7 +131,10 @@ class FastPath:
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
-            (body, json_length), logged, route = self._infer(target, environ, request_id)
+            explores = only_explores(environ)
+            (body, json_length), logged, route = self._infer(
+                target, environ, request_id, is_recorded=not explores
+            )
         except Exception as error:  # noqa: BLE001 - Flask logs and reports it
             environ[REFUSAL] = error
             return self._application(environ, start_response)
@@ -147,7 +151,11 @@ class FastPath:
         start_response("200 OK", headers)
         seconds = time.perf_counter() - start
         self._meter.count(target.model, version, target.protocol, 200, seconds)
-        if logged is not None and logged.inputs is not None and self._predictions is not None:
+        if logged is None or logged.inputs is None or self._predictions is None:
+            return [body]
+        if explores:
+            self._predictions.skip_answer(logged.manifest, request_id)
+        else:
             self._predictions.offer_answer(
                 logged.manifest,
                 logged.inputs,
@@ -162,7 +170,7 @@ class FastPath:
         return [body]
 
     def _infer(
-        self, target: Target, environ: Environ, request_id: str
+        self, target: Target, environ: Environ, request_id: str, *, is_recorded: bool
     ) -> tuple[Encoded, LoggedVersion | None, Route]:
         """Decode the body and run it on a version, by a route; keep the call that is to be logged.
 
@@ -203,5 +211,6 @@ class FastPath:
             client=client_of(environ),
             request_id=request_id,
             caller=environ.get(CALLER, ""),
+            is_recorded=is_recorded,
         )
         return encoded, logged, route

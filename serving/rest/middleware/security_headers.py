@@ -29,7 +29,7 @@ _PAGES = {
 _EXPOSED_HEADERS = "X-Model-Version, X-Request-Id, Inference-Header-Content-Length, Retry-After"
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Client-Key, "
-    "X-Request-Id"
+    "X-Prediction-Log, X-Request-Id"
 )
 _PREFLIGHT_CACHE_SECONDS = "600"
 

@@ -25,7 +25,7 @@ export class DrawingPad {
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(end, (event) => this.strokes.delete(event.pointerId));
+      canvas.addEventListener(end, (event) => this.end(event));
     }
     canvas.addEventListener("keydown", (event) => this.press(event));
     canvas.addEventListener("focus", () => this.showCursor());
@@ -83,6 +83,15 @@ export class DrawingPad {
       this.line(this.strokes.get(event.pointerId), point);
       this.strokes.set(event.pointerId, point);
     }
+  }
+
+  // A stroke that has ended: its picture is no longer half of one, and asked about once more.
+  end(event) {
+    if (this.strokes.delete(event.pointerId) && this.hasInk) this.onStroke();
+  }
+
+  get isDrawing() {
+    return this.strokes.size > 0;
   }
 
   line(from, to) {

@@ -148,16 +148,19 @@ export class Classification {
     const outputs = [model.outputs[0], preprocessed].filter(Boolean).map((output) => ({ name: output.name }));
     const inputs = [{ name: input.name, shape: [1, ...input.shape], datatype: input.datatype, data }];
     const version = byId("compare-version").value;
+    // Half a stroke is nothing that anybody asks about.
+    const explores = this.pad.isDrawing;
     // A comparison names both versions; a plain request may be answered by a canary.
     const [champion, compared] = version === NONE
-      ? [await infer(name, { inputs, outputs })]
+      ? [await infer(name, { inputs, outputs }, { explores })]
       : await Promise.all([
-          infer(`${name}/versions/${model.version}`, { inputs, outputs }),
-          infer(`${name}/versions/${version}`, { inputs, outputs: outputs.slice(0, 1) }).catch((error) => ({ error })),
+          infer(`${name}/versions/${model.version}`, { inputs, outputs }, { explores }),
+          infer(`${name}/versions/${version}`, { inputs, outputs: outputs.slice(0, 1) }, { explores: true }).catch((error) => ({ error })),
         ]);
     if (!this.pad.hasInk || model !== this.model) return;
     const prediction = this.champion.show(champion.response.outputs[0].data, champion.milliseconds);
-    this.truth.ask(champion.requestId);
+    if (explores) this.truth.clear();
+    else this.truth.ask(champion.requestId);
     paintInput(champion.response.outputs[1]?.data ?? data, input.shape);
     if (compared && version === byId("compare-version").value) this.showCompared(prediction, compared);
     const { model_version: answeredBy } = champion.response;

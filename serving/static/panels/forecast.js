@@ -109,7 +109,8 @@ export class Forecast {
     return { ...row, [this.history.name]: texts.map(Number), [this.day.name]: day, [this.lead.name]: day - lastDay };
   }
 
-  // One request carries the form's row, the whole horizon and all occlusions, in this order.
+  // One request carries the form's row, the whole horizon and all occlusions, in this order, so that
+  // one version answers all that is shown. It only explores: what was asked is the row by itself.
   async predict() {
     const number = (this.requestNumber += 1);
     try {
@@ -117,7 +118,10 @@ export class Forecast {
       const horizon = this.horizonOf(row);
       const entries = occlusions(this, row);
       const rows = [row, ...horizon, ...entries.flatMap((entry) => entry.rows)];
-      const { response, requestId, milliseconds } = await infer(this.model.name, this.body(rows));
+      const [{ requestId }, { response, milliseconds }] = await Promise.all([
+        infer(this.model.name, this.body([row])),
+        infer(this.model.name, this.body(rows), { explores: true }),
+      ]);
       if (number !== this.requestNumber) return;
       this.showResponse({ row, horizon, entries, response, milliseconds });
       this.truth.ask(requestId);

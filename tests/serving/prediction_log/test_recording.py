@@ -124,8 +124,9 @@ def test_a_named_version_is_recorded_as_such(tmp_path):
     assert [record.route for record in application.records()] == ["named"]
 
 
+@pytest.mark.parametrize("wish", [None, "skip"])
 @pytest.mark.parametrize("mode", ["shadow", "canary"])
-def test_both_answers_to_a_request_of_a_challenge_are_recorded_under_one_id(tmp_path, mode):
+def test_both_answers_to_a_request_of_a_challenge_are_recorded_under_one_id(tmp_path, mode, wish):
     from overnight.serving.challenger.comparison import Comparisons
     from overnight.serving.prediction_log.spool import PredictionSpool, SpoolConfig
     from overnight.serving.rest.app import create_application
@@ -144,9 +145,13 @@ def test_both_answers_to_a_request_of_a_challenge_are_recorded_under_one_id(tmp_
         router, limits=LIMITS, status=setup.status, predictions=spool
     ).test_client()
 
-    response = client.post(INFER, json=v2() | {"id": "order 7"})
+    headers = {"X-Prediction-Log": wish} if wish else {}
+    response = client.post(INFER, json=v2() | {"id": "order 7"}, headers=headers)
     setup.settle()
     spool.close()
+    if wish:
+        assert records_below(tmp_path) == []
+        return
 
     # Then the answer that the client saw has the inputs, and the other one the same id.
     seen, shadow = sorted(records_below(tmp_path), key=lambda record: record.route == "shadow")
@@ -187,3 +192,41 @@ def test_a_swap_under_load_records_the_version_that_gave_each_answer(tmp_path):
     for record in records:
         expected = bundles.probabilities(int(record.version[-12:], 16), IMAGES[:1])
         np.testing.assert_allclose(record.outputs["probabilities"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", [INFER, f"/v2/models/digits/versions/{VERSION}/infer", PREDICT])
+def test_what_only_explores_is_answered_and_counted_but_not_recorded(tmp_path, path):
+    application = LoggedApplication(tmp_path)
+    body = {"instances": IMAGES.tolist()} if path == PREDICT else v2()
+
+    asked = application.client.post(path, json=body)
+    explored = application.client.post(path, json=body, headers={"X-Prediction-Log": "Skip"})
+
+    assert explored.status_code == 200
+    assert explored.get_data() == asked.get_data()
+    (record,) = application.records()
+    assert record.request == asked.headers["X-Request-Id"]
+    dropped = application.spool.counters().dropped
+    assert [(each.model, each.reason, each.records) for each in dropped] == [
+        (bundles.MODEL, "skipped", 1)
+    ]
+
+
+def test_what_would_not_be_recorded_anyway_is_not_counted_as_skipped(tmp_path):
+    application = LoggedApplication(tmp_path / "spool", None)
+
+    application.client.post(INFER, json=v2(), headers={"X-Prediction-Log": "skip"})
+
+    assert application.spool.counters().dropped == ()
+
+
+@pytest.mark.parametrize("wish", ["off", "skip, skip", "\xff" * 1_000])
+def test_a_wrong_wish_about_the_log_is_refused_with_the_right_one(tmp_path, wish):
+    application = LoggedApplication(tmp_path)
+
+    response = application.client.post(INFER, json=v2(), headers={"X-Prediction-Log": wish})
+
+    assert response.status_code == 400
+    assert "X-Prediction-Log: expected `skip`" in response.get_json()["error"]
+    assert len(response.get_data()) < 1_000
+    assert application.records() == []

@@ -14,6 +14,7 @@ from overnight.models.digits.rows import Digits, as_rows
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.datasets.landing import Landing
 from overnight.store.input_encodings import Missing
+from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
 from overnight.store.predictions.tables import LabelTable, PredictionTable, SegmentId
@@ -270,3 +271,26 @@ def test_categories_have_the_names_of_the_version_that_answered():
 
     assert inputs["plan"].tolist() == ["basic", "gold", "basic", None, "other"]
     assert inputs["lead"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_damaged_record_is_named_and_costs_the_labels_of_no_other(labelled):
+    labelled.log(answered([1, 2, 3]), label(0))
+    labelled.monitor()
+    # The next record covers what came since the last one that can be read.
+    labelled.log(label(1, "4"))
+    key = keys.monitor_record("digits", 2)
+    labelled.bucket.create(key, b'{"format": 1, "torn')
+    labelled.records.append(labelled.records.at(1).model_copy(update=since_last(labelled)))
+
+    landed = labelled.land()
+
+    assert sorted(labelled.landed().values()) == [[(1, 7)], [(2, 4)]]
+    (notice,) = landed.notices
+    assert "damaged record" in notice
+    assert key in notice
+
+
+def since_last(labelled: Labelled) -> dict[str, object]:
+    """What is new in the record after a damaged one."""
+    until = labelled.records.at(1).until
+    return {"sequence": 3, "since": until, "until": datetime.now(UTC), "id": "3"}
