@@ -21,7 +21,6 @@ from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import data, feedback, reinstate, scoring, training
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.step import step
-from overnight.models import reference
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.promotions import Promotions
@@ -237,12 +236,13 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
         # No gate could compare with the champion: that is for a person to do.
         plan = replace(plan, approval="manual")
     manifest = training.final_manifest(plan, candidate, evaluation, verdict)
-    report = replace(report, override=manifest.override, manifest=manifest)
+    watched_by, unwatched = training.make_reference(plan, candidate)
+    report = replace(report, override=manifest.override, manifest=manifest, unwatched=unwatched)
     title = f"{plan.model} {candidate.version}"
     card = render(report, context.definition, headline="the report", message=title)
     files = {
         "golden.npz": rehearsed.golden,
-        reference.FILE: training.make_reference(plan, candidate),
+        **watched_by,
         "report.html": page(card, title=title),
         sbom.FILE: sbom.build(plan.model, candidate.version, plan.inputs.environment),
     }

@@ -7,7 +7,7 @@ publishing, and is part of the bundle, so it is signed with it.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -35,8 +35,9 @@ FILE = "reference.json"
 FORMAT = 1
 LARGEST_BYTES = 200_000
 NO_REFERENCE = (
-    "it has no reference.json, because an older release published it; versions published from now "
-    "on have one (`overnight retrain MODEL --force` makes one of the same rows)"
+    "it has no reference.json: an older release published it, or none could be made of it, which "
+    "its report says; the next version has one if `overnight test` passes "
+    "(`overnight retrain MODEL --force` makes one of the same rows)"
 )
 # Ten bins of equal share, and the two ends by themselves: a wrong unit is far out.
 _SHARES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
@@ -183,6 +184,31 @@ def reference_of(
         calibration=_calibration(definition, holdout, outputs),
         left_out=tuple(f.name for f in ordered[len(kept) :]),
     )
+
+
+def reference_or_why(
+    definition: ModelDefinition,
+    version: str,
+    *,
+    training: Examples,
+    holdout: Examples,
+    answers: Callable[[], Outputs],
+) -> tuple[Reference | None, str]:
+    """As `reference_of`, or None and why there is none.
+
+    The model's own code has a part in it, and a version is worth more than what watches it.
+    """
+    try:
+        made = reference_of(
+            definition, version, training=training, holdout=holdout, outputs=answers()
+        )
+    except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
+        return None, (
+            f"{version} is not watched, because no reference can be made of it "
+            f"({type(error).__name__}: {error}): `overnight test {definition.name}` finds what is "
+            "wrong before a training"
+        )
+    return made, ""
 
 
 def reference_in(registry: ModelRegistry, manifest: Manifest) -> Reference | None:

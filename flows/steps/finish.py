@@ -53,6 +53,8 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
         message = f"{message}; the source gave nothing: {failure}"
         # The run did all else; but nobody would look into a green one that had nothing to do.
         outcome = "SourceFailed" if outcome in _NOTHING_DONE else outcome
+    if report.unwatched:
+        message = f"{message}; {report.unwatched}"
     links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)

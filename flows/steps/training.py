@@ -136,17 +136,24 @@ def final_manifest(
 
 
 @step
-def make_reference(plan: TrainingPlan, candidate: Candidate) -> bytes:
-    """Summarise what the version learned and answers, for its monitor."""
+def make_reference(plan: TrainingPlan, candidate: Candidate) -> tuple[dict[str, bytes], str]:
+    """Summarise what the version learned and answers, for its monitor.
+
+    Returns the file by its name; or none, and why: the version is published all the same.
+    """
     context = plan.context
     holdout = context.holdout_examples(plan.snapshot)
-    return reference.reference_of(
+    made, why = reference.reference_or_why(
         context.definition,
         candidate.version,
         training=context.training_examples(plan.snapshot),
         holdout=holdout,
-        outputs=evaluation.exported_answers(context.definition, candidate, holdout),
-    ).encoded()
+        answers=lambda: evaluation.exported_answers(context.definition, candidate, holdout),
+    )
+    if made is None:
+        get_run_logger().warning("%s", why)
+        return {}, why
+    return {reference.FILE: made.encoded()}, ""
 
 
 @step

@@ -17,6 +17,7 @@ from overnight.models.gates import (
 )
 from overnight.models.gates.comparing import ACCURACY
 from overnight.models.metrics.evaluation import Evaluation
+from overnight.models.reference import reference_of
 from overnight.store.registry.manifest import Finding
 from overnight.tasks.contract.failure import CheckFailed
 from overnight.tasks.contract.first_steps import FirstSteps
@@ -202,6 +203,18 @@ def plots_are_drawn(steps: FirstSteps) -> str:
     return ", ".join(plots)
 
 
+def reference_is_made(steps: FirstSteps) -> str:
+    """What the monitor compares traffic and labels with can be made of rows and answers."""
+    made = reference_of(
+        steps.definition,
+        "candidate",
+        training=steps.training,
+        holdout=steps.holdout,
+        outputs=steps.predictions,
+    )
+    return f"{len(made.features)} features are watched"
+
+
 def unmeasured(definition: ModelDefinition, evaluation: Evaluation) -> list[str]:
     """Metrics and baselines that gates name and nobody measures, each with its slice."""
     measured = {(value.metric, value.slice) for value in evaluation.measurements}
@@ -263,6 +276,12 @@ CHECKS: Mapping[str, Check] = {
             needs=("answers",),
         ),
         Check("metrics", metrics_are_measured, "correct measure()", needs=("serving",)),
+        Check(
+            "reference",
+            reference_is_made,
+            "correct examples() or correct(); without it versions are published and not watched",
+            needs=("answers",),
+        ),
         Check("plots", plots_are_drawn, "correct pictures()", needs=("answers",)),
     )
 }

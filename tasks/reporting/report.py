@@ -51,6 +51,7 @@ class RunReport:
     manifest: Manifest | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
     confirmation: str = ""
+    unwatched: str = ""
     request: RunLineage | None = None
     reproduction: Reproduction | None = None
     search: Search | None = None
@@ -75,6 +76,7 @@ def render(report: RunReport, definition: ModelDefinition, *, headline: str, mes
     parts += [picture(title, path.read_bytes()) for title, path in report.pictures.items()]
     parts += [_metrics(each) for each in _evaluations(report.evaluation)]
     parts += [_gates(report.verdict.findings, "Gates")] if report.verdict else []
+    parts += [f"**Not watched.** {cell(report.unwatched)}"] if report.unwatched else []
     parts += [_override(report.override)] if report.override else []
     parts += [_lineage(report.manifest)] if report.manifest else []
     parts += [_search(report.search)] if report.search else []

@@ -16,6 +16,7 @@ from overnight.models.reference import (
     days_of,
     parse,
     reference_of,
+    reference_or_why,
     summary_of,
     upper_bound,
 )
@@ -289,3 +290,25 @@ def test_confidence_is_counted_where_a_person_would_draw_lines():
     confidence = {f.kind: f for f in answer_features(DIGITS, outputs)}["confidence"]
 
     assert summary_of(confidence).counts == (1, 0, 0, 0, 0, 0, 1, 0, 2)
+
+
+def test_a_model_whose_code_fails_costs_the_reference_and_not_the_version():
+    made, training, holdout, outputs = referred(200)
+    rows = {"training": training, "holdout": holdout}
+
+    def broken(*_: object) -> np.ndarray:
+        raise ZeroDivisionError("of the model")
+
+    def unexported() -> dict[str, np.ndarray]:
+        raise KeyError("probabilities")
+
+    assert reference_or_why(TABLE, "v1", **rows, answers=lambda: outputs) == (made, "")
+    for definition, answers, named in (
+        (replace(TABLE, correct=broken), lambda: outputs, "ZeroDivisionError: of the model"),
+        (TABLE, unexported, "KeyError: 'probabilities'"),
+    ):
+        none, why = reference_or_why(definition, "v1", **rows, answers=answers)
+        assert none is None
+        assert "v1 is not watched" in why
+        assert named in why
+        assert "overnight test" in why

@@ -15,7 +15,8 @@ from overnight.models.metrics.classification import classification
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.schema import TensorSpec
 from overnight.tasks.contract.checks import CHECKS, unmeasured
-from overnight.tasks.contract.suite import Outcome, run
+from overnight.tasks.contract.first_steps import FirstSteps
+from overnight.tasks.contract.suite import Outcome, _outcome, run
 from tests.support.small_models import generated_rows
 from tests.support.small_models.strokes import DEFINITION
 
@@ -182,3 +183,21 @@ def test_every_check_names_checks_before_it() -> None:
     for check in CHECKS.values():
         assert set(check.needs) <= known
         known.add(check.name)
+
+
+def test_a_model_of_which_no_reference_can_be_made_is_found(places: Places, tmp_path: Path) -> None:
+    def correct(*_: object) -> np.ndarray:
+        raise ZeroDivisionError("of the model")
+
+    def outcome(definition: ModelDefinition) -> Outcome:
+        steps = FirstSteps(definition, places, tmp_path)
+        n = steps.holdout.n
+        specs = definition.tensors.outputs
+        # Without its training, of which only the answers are of interest.
+        steps.__dict__["predictions"] = {s.name: np.full((n, *s.shape), 0.5) for s in specs}
+        return _outcome(CHECKS["reference"], steps, set())
+
+    assert outcome(DEFINITION).passed, outcome(DEFINITION)
+    broken = outcome(replace(DEFINITION, correct=correct))
+    assert (broken.passed, broken.message) == (False, "ZeroDivisionError: of the model")
+    assert "correct()" in broken.remedy
