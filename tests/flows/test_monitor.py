@@ -2,14 +2,17 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.schemas.objects import State
 
 from overnight.flows.ingest import ingest
 from overnight.flows.monitor import monitor
+from overnight.flows.run.context import ModelContext
+from overnight.flows.steps import data, monitoring
 from overnight.infra import connections
 from overnight.models import digits
 from overnight.models.digits.source import DigitsSource
@@ -169,6 +172,62 @@ def test_where_nothing_can_be_learned_a_person_is_notified(
     assert watched.last().consequence.action == "notify"
     assert "nothing arrived since" in message
     assert watched.log.carried_out(1) is None
+
+
+class Tomorrow(datetime):
+    """A clock that is a day ahead: arrivals are of the day of their ingest, which has to end."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(days=1)
+
+
+@flow(name="ingest-landed", persist_result=False)
+def ingest_landed() -> None:
+    """The step alone: `ingest` would score the champion, whose predictor is no network here."""
+    data.ingest_next(ModelContext.open("digits"), take_next=False)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_an_application_that_sends_other_values_than_it_stores_has_skew(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, *, inverted: bool
+) -> None:
+    """Pictures of ink on paper are sent as light on dark, and nothing is retrained for that."""
+    declared = monitored_digits.watched(same_population=True)
+    monkeypatch.setattr(digits, "DEFINITION", declared)
+    watched.environment.land_digits("history", 0, 100)
+    watched.environment.land_digits("night", 20_000, 20_000 + ANSWERS)
+    ingest_landed()
+    rows = Dataset.on_s3(watched.environment.bucket.address, "digits", "rows")
+    # Something to learn from, so that drift would be retrained for.
+    watched.environment.land_digits("next", 30_000, 30_100)
+    images = watched.environment.digits.images[10_000 : 10_000 + ANSWERS]
+    monitored_digits.record(
+        watched.environment.bucket,
+        VERSION,
+        watched.model,
+        255 - images if inverted else images,
+        None,
+        begin=rows.arrival_times()["night"],
+        seconds=0,
+    )
+    monkeypatch.setattr(monitoring, "datetime", Tomorrow)
+
+    name, message = watched.run()
+
+    record = watched.last()
+    skews = [each for each in record.distances if each.kind == "skew"]
+    assert skews
+    assert all(each.n == ANSWERS and each.e is not None for each in skews)
+    assert "Skew: serving against training's rows" in newest_card("digits-monitor")
+    if not inverted:
+        assert name == "Healthy", message
+        assert all(each.distance < 0.1 for each in skews)
+        return
+    assert name == "Drifted", message
+    assert {alarm.kind for alarm in record.alarms} == {"skew"}
+    assert record.consequence.action == "notify"
+    assert "no retraining mends" in message
 
 
 class KillingAt(ForwardingBucket):
