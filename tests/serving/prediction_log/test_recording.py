@@ -17,6 +17,7 @@ from tests.support.serving.clients import EXPECTED, IMAGES, INFER, PREDICT, VERS
 from tests.support.serving.prediction_logs import (
     POLICY,
     LoggedApplication,
+    dropped,
     loaded,
     records_below,
 )
@@ -230,3 +231,31 @@ def test_a_wrong_wish_about_the_log_is_refused_with_the_right_one(tmp_path, wish
     assert "X-Prediction-Log: expected `skip`" in response.get_json()["error"]
     assert len(response.get_data()) < 1_000
     assert application.records() == []
+
+
+@pytest.mark.parametrize(
+    "key", ["k" * 200, "\xff\xfe", "a\tb", "../../x", '"; drop table', "\xed\xa0\x80", "\x00"]
+)
+def test_any_key_of_a_client_is_recorded_as_one_value(tmp_path, key):
+    application = LoggedApplication(tmp_path, POLICY.model_copy(update={"clients": "key"}))
+
+    response = application.client.post(INFER, json=v2(), environ_base={"HTTP_X_CLIENT_KEY": key})
+
+    assert response.status_code == 200
+    (record,) = application.records()
+    assert record.n == 3
+    assert len(record.client) <= 200
+    # Everything that it wrote is below its own folder.
+    assert {path.parent for path in tmp_path.rglob("*.log*")} == {tmp_path / bundles.MODEL}
+
+
+@pytest.mark.parametrize("clients", ["key", "digest", "none"])
+def test_a_key_that_is_too_long_never_reaches_the_log(tmp_path, clients):
+    application = LoggedApplication(tmp_path, POLICY.model_copy(update={"clients": clients}))
+
+    response = application.client.post(INFER, json=v2(), headers={"X-Client-Key": "k" * 2_000})
+
+    assert response.status_code == 400
+    assert "X-Client-Key: expected at most 200 characters" in response.get_json()["error"]
+    assert application.records() == []
+    assert dropped(application.spool) == {}
