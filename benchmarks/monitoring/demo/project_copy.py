@@ -26,6 +26,7 @@ class Size:
     epochs: int = 8
     learning_rate: float = 0.02
     least_accuracy: float = 0.97
+    labels_per_false_alarm: int = 100_000
 
 
 def copy_project(folder: Path, size: Size) -> None:
@@ -40,6 +41,7 @@ def copy_project(folder: Path, size: Size) -> None:
             "EPOCHS": size.epochs,
             "LEARNING_RATE": size.learning_rate,
             "LEAST_ACCURACY": size.least_accuracy,
+            "LABELS_PER_FALSE_ALARM": size.labels_per_false_alarm,
         },
     }
     for file, values in constants.items():

@@ -18,6 +18,7 @@ NETWORK = "overnight.models.digits.network"
 EPOCHS = 8
 LEARNING_RATE = 0.02
 LEAST_ACCURACY = 0.97
+LABELS_PER_FALSE_ALARM = 100_000
 
 
 def examples(rows: pa.Table) -> Examples:
@@ -38,6 +39,7 @@ DEFINITION = replace(
     perturbations={},
     open_source=CensusDigits,
     examples=examples,
+    watching=replace(digits.DEFINITION.watching, labels_per_false_alarm=LABELS_PER_FALSE_ALARM),
     gates=(
         AtLeast("accuracy", LEAST_ACCURACY),
         BetterThan("accuracy", baseline="majority_accuracy"),
