@@ -32,7 +32,7 @@ from overnight.tasks.monitoring.estimate import estimated_accuracy
 from overnight.tasks.monitoring.evidence import Change, alarmed, changes, start
 from overnight.tasks.monitoring.observe import ObservedPeriod
 from overnight.tasks.monitoring.quality import live_quality
-from overnight.tasks.monitoring.truths import truth_arrays
+from overnight.tasks.monitoring.truths import judged_outputs, truth_arrays
 
 QUALITY, DRIFT, SKEW = "quality", "drift", "skew"
 _NOTHING: Mapping[date, pa.Table] = MappingProxyType({})
@@ -102,10 +102,9 @@ def labelled_answers(
     """
     tensors = version.tensors
     rows = labelled.filter(pc.equal(labelled["version"], version.manifest.version))
-    rows = rows.filter(pa.array(recorded(rows, tensors.outputs, "output")))
-    if not rows.num_rows:
-        return None
     valid, truths = truth_arrays(rows["truth"].to_pylist(), tensors)
+    outputs = judged_outputs(tensors, truths)
+    valid = valid & recorded(rows, outputs, "output")
     rows = rows.filter(pa.array(valid))
     if not rows.num_rows:
         return None
@@ -116,7 +115,7 @@ def labelled_answers(
             arrays_of(rows, tensors.inputs, "input") if has_inputs else {},
             {name: values[valid] for name, values in truths.items()},
         ),
-        outputs=arrays_of(rows, tensors.outputs, "output"),
+        outputs=arrays_of(rows, outputs, "output"),
         at=_times(rows["at"]),
         is_new=rows["is_new"].to_numpy().astype(np.bool_),
     )
@@ -157,7 +156,7 @@ def day_distances(
 ) -> tuple[LiveDistance, ...]:
     """The distances of one day's answers of a version from its reference.
 
-    Inputs are compared where they were recorded, and answers where all outputs were.
+    Inputs are compared where all of them were recorded, and each output where it was.
     """
     if version.reference is None or not rows.num_rows:
         return ()
@@ -184,15 +183,16 @@ def day_skews(
 def day_arrays(
     version: ServedVersion, rows: pa.Table
 ) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """Inputs and outputs of a version's answers of a day, each of the rows that have them."""
+    """Inputs of a version's answers of a day, and each output, of the rows that have them."""
     tensors = version.tensors
     own = rows.filter(pc.equal(rows["version"], version.manifest.version))
     inputs = own.filter(pa.array(recorded(own, tensors.inputs, "input")))
-    outputs = own.filter(pa.array(recorded(own, tensors.outputs, "output")))
-    return (
-        arrays_of(inputs, tensors.inputs, "input") if inputs.num_rows else {},
-        arrays_of(outputs, tensors.outputs, "output") if outputs.num_rows else {},
-    )
+    outputs: dict[str, Array] = {}
+    for spec in tensors.outputs:
+        answered = own.filter(pa.array(recorded(own, [spec], "output")))
+        if answered.num_rows:
+            outputs |= arrays_of(answered, [spec], "output")
+    return arrays_of(inputs, tensors.inputs, "input") if inputs.num_rows else {}, outputs
 
 
 def measure(
@@ -280,7 +280,7 @@ def quality_of(
             pc.greater_equal(rows["at"], pa.scalar(period.shown_from, rows["at"].type)),
         )
     )
-    outputs = version.tensors.outputs
+    outputs = judged_outputs(version.tensors, answers.outputs if answers else ())
     rows = rows.filter(pa.array(recorded(rows, outputs, "output")))
     if not rows.num_rows:
         return ()
@@ -308,7 +308,7 @@ def _unlabelled(
     """Answers without any label: their number, and what the probabilities promise."""
     first = definition.tensors.outputs[0].name
     estimated = None
-    if definition.tensors.classes(first) and version.reference is not None:
+    if first in answered and definition.tensors.classes(first) and version.reference is not None:
         probabilities = np.asarray(answered[first], np.float64)
         estimated = estimated_accuracy(probabilities, version.reference.calibration)
     n = len(next(iter(answered.values())))

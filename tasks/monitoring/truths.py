@@ -1,7 +1,7 @@
 """Truths of labels, JSON by output, as arrays: what metrics and learning compare with answers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,15 @@ def truth_arrays(truths: Sequence[str | None], tensors: Schema) -> tuple[Mask, d
         fits, arrays[spec.name] = _of_output(values, spec, tensors.classes(spec.name))
         whole &= fits
     return whole & bool(outputs), arrays
+
+
+def judged_outputs(tensors: Schema, labelled: Collection[str] = ()) -> list[TensorSpec]:
+    """The outputs that an answer is judged by: those with labels, or else the first.
+
+    Clients ask for the outputs that they need, and an answer without an explanation is one too.
+    """
+    judged = [spec for spec in tensors.outputs if spec.name in labelled]
+    return judged or list(tensors.outputs[:1])
 
 
 def _parsed(truth: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from overnight.store.registry.monitoring import DetectorState
 from overnight.tasks.monitoring.decide import WorseVersion
 from overnight.tasks.monitoring.measure import LabelledAnswers, ServedVersion, labelled_answers
 from overnight.tasks.monitoring.observe import ObservedPeriod
-from overnight.tasks.monitoring.truths import truth_arrays
+from overnight.tasks.monitoring.truths import judged_outputs, truth_arrays
 from overnight.tasks.monitoring.versions import (
     ERROR,
     compare_labelled,
@@ -112,8 +112,8 @@ def _losses_of_pair(
     served: pa.Table,
     shadow: pa.Table,
 ) -> tuple[Losses, Losses]:
-    outputs = [version.tensors.outputs for version in versions]
     valid, truths = truth_arrays(served["truth"].to_pylist(), versions[0].tensors)
+    outputs = [judged_outputs(version.tensors, truths) for version in versions]
     valid = valid & recorded(served, outputs[0], "output") & recorded(shadow, outputs[1], "output")
     kept = pa.array(valid)
     labels = {name: values[valid] for name, values in truths.items()}
