@@ -2,7 +2,7 @@
 
     python -m benchmarks.monitoring.demo_drift [--picture docs/images/drift-demo.svg]
 
-A stack of its own trains on 2,000 digits of Census employees. Two days of their digits come as
+A stack of its own trains on 1,000 digits of Census employees. Two days of their digits come as
 requests, 300 a day, and their labels in the evening; from the third day on students write. Nothing
 else is done to the stack: its monitor runs once a day, its automation starts what follows, and its
 host follows the champion. Ends with a table, and with an error where one of these is missed:
