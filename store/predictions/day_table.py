@@ -152,9 +152,10 @@ class DayTable:
         What a writer left that died before its commit is removed after a day. A reader of an
         earlier version of the table has to begin again.
         """
-        table = self.address.open()
-        if table is None:
-            return
+        # Another one that vacuums at the same time may win, and leave what came since.
+        self._retried(self._vacuumed)
+
+    def _vacuumed(self, table: DeltaTable) -> int:
         with self.address.translated_errors():
             for hours, unnamed in ((0, False), (_GRACE_HOURS, True)):
                 table.vacuum(
@@ -168,6 +169,7 @@ class DayTable:
         with self.address.translated_errors():
             table.create_checkpoint()
             table.cleanup_metadata()
+        return 0
 
     def count_where(
         self, columns: Sequence[str], chosen: Callable[[pa.RecordBatch], pa.Array]
@@ -349,6 +351,11 @@ class DayTable:
                     return change(table)
             except LostRaceError:
                 continue
+            except CorruptTable:
+                # The vacuum of another one took the files away that were being read.
+                newer = self.address.open()
+                if newer is None or newer.version() == table.version():
+                    raise
         raise self._lost_all()
 
     def _lost_all(self) -> StoreUnavailable:
