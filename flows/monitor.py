@@ -37,7 +37,11 @@ def monitor(model: ModelName = "digits") -> State:
     period = monitoring.observe(context, monitored)
     if period.is_empty:
         since = f" since {period.since:%Y-%m-%d %H:%M} UTC" if period.since else ""
-        return finish(context, report, "NothingNew", f"nothing was answered or labelled{since}")
+        message = (
+            f"nothing was shipped{since}; a host ships what it records within a minute "
+            "(OVERNIGHT_PREDICTION_LOG_SEGMENT_SECONDS)"
+        )
+        return finish(context, report, "NothingNew", message)
     measured = monitoring.measure(context, monitored, period)
     compared = monitoring.compare_versions(context, monitored, period)
     try:

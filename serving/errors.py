@@ -9,6 +9,7 @@ overnight.store.errors.OvernightError
 ├── UnknownToken            no token, or an unknown one: send a valid one
 ├── AdministrationClosed    no administrators are configured: set a token
 ├── NoFeedback              labels of a model's answers are not taken
+├── PredictionLogOff        this server records nothing: switch it on
 ├── TooManyRequests         a client exceeds its request rate: wait
 ├── TooManyLabels           a client exceeds its labels of a day: send them tomorrow
 ├── LabelsNotKept           the log has no room for labels: send them again
@@ -123,6 +124,19 @@ class NoFeedback(OvernightError):
         super().__init__(
             f"{model} takes no labels of its answers; declare `watching=Watching(feedback="
             "Feedback())` and a prediction log in its definition, and train it again"
+        )
+
+
+class PredictionLogOff(OvernightError):
+    """Labels for a server that records nothing."""
+
+    # Longer than a client waits by itself: only a person changes it.
+    retry_seconds = 300.0
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no label was kept: this server records nothing; set OVERNIGHT_PREDICTION_LOG=on and "
+            "start serving again (a rehearsal never records)"
         )
 
 

@@ -3,6 +3,7 @@
 The store is the embedded one, with the policies that `overnight up` gives it.
 """
 
+import dataclasses
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
@@ -44,12 +45,19 @@ def of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3A
         predictions = PredictionTable.on_s3(address("training"), "digits")
         predictions.append(
             {
-                segment(1): [answered("first", at=today, n=2, client="alice")],
+                segment(1): [
+                    answered("first", at=today, n=2, client="alice"),
+                    answered("second", at=today, caller="order-17", client="alice"),
+                    answered("third", at=today, client="alice"),
+                ],
                 segment(2): [answered("old", at=today - dt.timedelta(days=100))],
             }
         )
         labels = LabelTable.on_s3(address("training"), "digits")
-        labels.append({segment(1): [sent("first", "a seven", at=today)]})
+        five, seven = {"probabilities": "5"}, {"probabilities": "7"}
+        by_caller = dataclasses.replace(sent("", at=today, caller="order-17"), truth=five)
+        by_request = dataclasses.replace(sent("first", at=today), truth=seven)
+        labels.append({segment(1): [by_request, by_caller]})
         assert predictions.expire(90) == 1
         S3Bucket(address("landing")).create("landing/digits/2026-11-22/a/rows.csv", b"1")
         yield address
@@ -67,7 +75,7 @@ def printed(
     monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", address.access_key)
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", address.secret_key)
     monkeypatch.setenv("OVERNIGHT_S3_BUCKET", BUCKET)
-    names: dict[str, object] = {"datetime": dt}
+    names: dict[str, object] = {}
     # The page is ours.
     for each in (PROGRAMS[0], program):
         exec(compile(each, str(PAGE), "exec"), names)  # noqa: S102
@@ -77,8 +85,8 @@ def printed(
 @pytest.mark.parametrize(
     ("number", "shows"),
     [
-        (1, r"20261122T020000-0123456789ab │ +2 │ +1 │"),
-        (2, r"champion ┆ 2 +┆ 900"),
+        (1, r"20261122T020000-0123456789ab │ +4 │ +2 │"),
+        (2, r"champion ┆ 4 +┆ 900"),
         (3, r"first +1 .*alice"),
     ],
     ids=["DuckDB", "polars", "pandas"],
@@ -99,7 +107,7 @@ def test_every_write_of_the_reading_identity_is_refused(of: Callable[[str], S3Ad
     predictions = PredictionTable.on_s3(of("reading"), "digits")
     labels = LabelTable.on_s3(of("reading"), "digits")
 
-    assert len(predictions.read()) == 2
+    assert len(predictions.read()) == 4
     writes: tuple[Callable[[], object], ...] = (
         lambda: predictions.append({segment(9): [answered("x")]}),
         lambda: predictions.delete_client("alice"),

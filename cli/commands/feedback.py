@@ -27,7 +27,8 @@ def feedback(
     nothing, so a file may be sent again; another one takes the answer out of all metrics.
 
     A label that is refused is named by its line on standard error, costs the others nothing, and
-    makes the exit code 1. A server that requires keys takes OVERNIGHT_ADMIN_TOKEN.
+    makes the exit code 1; a file without labels makes it 4. A server that requires
+    keys takes OVERNIGHT_ADMIN_TOKEN.
 
     Examples:
 

@@ -239,7 +239,12 @@ class PredictionSpool:
     def _append(self, model: str, body: bytes, records: int, allowance: int) -> bool:
         """Write a frame to the model's segment; False, and counted, where that cannot be."""
         if len(body) > allowance:
-            self._drop(model, "spool", records, f"it is full: {self._config.spool_bytes:,} bytes")
+            config = self._config
+            why = (
+                f"the spool {config.folder} is full: {config.spool_bytes:,} bytes; "
+                "see that the store can be reached, or raise OVERNIGHT_PREDICTION_LOG_SPOOL_MB"
+            )
+            self._drop(model, "spool", records, why)
             return False
         try:
             self._file(model).write(body)

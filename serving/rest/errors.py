@@ -57,6 +57,7 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (errors.TooManyRequests, 429),
     (errors.TooManyLabels, 429),
     (errors.LabelsNotKept, 503),
+    (errors.PredictionLogOff, 503),
     (errors.Overloaded, 503),
     (StoreError, 503),
 )

@@ -15,8 +15,8 @@ class ClientRows:
 
 def count_client(predictions: PredictionTable, labels: LabelTable, client: str) -> ClientRows:
     """What `delete_client` would delete."""
-    requests = predictions.requests_of(client)
-    return ClientRows(predictions.rows_of(client), labels.rows_of(client, requests))
+    ids = predictions.ids_of(client)
+    return ClientRows(predictions.rows_of(client), labels.rows_of(client, ids))
 
 
 def delete_client(predictions: PredictionTable, labels: LabelTable, client: str) -> ClientRows:
@@ -32,5 +32,5 @@ def delete_client(predictions: PredictionTable, labels: LabelTable, client: str)
         StoreUnavailable, StoreDenied, CorruptTable
     """
     # First the labels: which of them are of the client's requests is in the answers.
-    deleted = labels.delete_client(client, predictions.requests_of(client))
+    deleted = labels.delete_client(client, predictions.ids_of(client))
     return ClientRows(predictions.delete_client(client), deleted)

@@ -4,7 +4,9 @@ Both are Delta tables that any engine reads, partitioned by `day`. Their columns
 `predictions.columns`; those of tensors grow with the model's schema (`predictions.tensor_columns`).
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Self
@@ -23,6 +25,14 @@ from overnight.store.predictions.day_table import Batches, DayTable
 from overnight.store.predictions.records import AnsweredRequest, SentLabel, client_digest
 
 __all__ = ["LabelTable", "PredictionTable", "SegmentId", "arrays_of", "recorded"]
+
+
+@dataclass(frozen=True)
+class RequestIds:
+    """Ids by which labels name requests: ours, and those of callers that have one."""
+
+    requests: pa.Array
+    callers: pa.Array
 
 
 class PredictionTable(DayTable):
@@ -66,14 +76,17 @@ class PredictionTable(DayTable):
 
         return self._append_segments(list(records), rows)
 
-    def requests_of(self, client: str) -> pa.Array:
+    def ids_of(self, client: str) -> RequestIds:
         """The ids of the requests of a client, under its key or its digest, each once."""
         own = _names(self.model, client)
-        parts = [
-            each.column("request").filter(pc.is_in(each.column("client"), value_set=own))
-            for each in self.batches(columns=["request", "client"])
-        ]
-        return pc.unique(pa.chunked_array(parts, pa.string())) if parts else _NONE
+        requests, callers = [_NONE], [_NONE]
+        for each in self.batches(columns=["request", "caller", "client"]):
+            rows = each.filter(pc.is_in(each.column("client"), value_set=own))
+            requests.append(pc.unique(rows.column("request")))
+            callers.append(pc.unique(rows.column("caller")))
+        requests, callers = (pc.unique(pa.chunked_array(each)) for each in (requests, callers))
+        # Most requests have no id of their caller, and such rows are not of each other.
+        return RequestIds(requests, callers.filter(pc.greater(pc.utf8_length(callers), 0)))
 
     def rows_of(self, client: str) -> int:
         """The number of rows of a client, under its key or its digest."""
@@ -118,16 +131,20 @@ class LabelTable(DayTable):
 
         return self._append_segments(list(records), rows)
 
-    def rows_of(self, client: str, requests: pa.Array) -> int:
+    def rows_of(self, client: str, ids: RequestIds) -> int:
         """The number of labels that a client sent, or that anybody sent of these requests."""
-        return self.count_where(["client", "request"], _of_client(self.model, client, requests))
+        return self.count_where(_LABEL_KEYS, _of_client(self.model, client, ids))
 
-    def delete_client(self, client: str, requests: pa.Array) -> int:
-        """Delete what a client sent, and what anybody sent of these requests; say how many."""
-        return self.delete_where(["client", "request"], _of_client(self.model, client, requests))
+    def delete_client(self, client: str, ids: RequestIds) -> int:
+        """Delete what a client sent, and what anybody sent of these requests; say how many.
+
+        An id of a caller may be that of several clients: all labels by it are deleted.
+        """
+        return self.delete_where(_LABEL_KEYS, _of_client(self.model, client, ids))
 
 
 _NONE = pa.array([], pa.string())
+_LABEL_KEYS = ("client", "request", "caller")
 
 
 def _names(model: str, client: str) -> pa.Array:
@@ -140,15 +157,15 @@ def _names(model: str, client: str) -> pa.Array:
 
 
 def _of_client(
-    model: str, client: str, requests: pa.Array = _NONE
+    model: str, client: str, ids: RequestIds | None = None
 ) -> Callable[[pa.RecordBatch], pa.Array]:
     """A mask of the rows that a client sent, or that are of these requests, bool [n]."""
-    own = _names(model, client)
+    wanted = {"client": _names(model, client)}
+    if ids is not None:
+        wanted |= {"request": ids.requests, "caller": ids.callers}
 
     def chosen(rows: pa.RecordBatch) -> pa.Array:
-        mask = pc.is_in(rows.column("client"), value_set=own)
-        if "request" in rows.schema.names and len(requests):
-            mask = pc.or_(mask, pc.is_in(rows.column("request"), value_set=requests))
-        return mask
+        masks = [pc.is_in(rows.column(name), value_set=each) for name, each in wanted.items()]
+        return functools.reduce(pc.or_, masks)
 
     return chosen

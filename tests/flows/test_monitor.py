@@ -85,7 +85,9 @@ def watched(flow_environment: FlowEnvironment, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_run_without_answers_has_nothing_new(watched: Watched) -> None:
-    assert watched.run() == ("NothingNew", "nothing was answered or labelled")
+    name, message = watched.run()
+    assert (name, message.partition(";")[0]) == ("NothingNew", "nothing was shipped")
+    assert "within a minute (OVERNIGHT_PREDICTION_LOG_SEGMENT_SECONDS)" in message
     assert watched.log.last() is None
 
 

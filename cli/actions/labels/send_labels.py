@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 
 from overnight.cli.actions.labels.label_rows import LabelRow, label_rows
 from overnight.cli.actions.predict import NothingServed
+from overnight.cli.runs.exit_codes import NOTHING_TO_DO
 from overnight.cli.terminal import open_console, progress_bars
 from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import Settings, load
@@ -24,6 +26,8 @@ _TRIES = 6
 # A longer wait is not for a terminal: the limit of a day, for example.
 _LONGEST_WAIT_SECONDS = 60.0
 _LISTED = 10_000
+# Of refusals for one reason: a wrong column refuses every row.
+_PRINTED = 10
 _OK, _BAD, _UNAUTHORIZED, _UNKNOWN, _TOO_MUCH = 200, 400, 401, 404, 413
 _RETRY = {429, 503}
 
@@ -31,7 +35,7 @@ _RETRY = {429, 503}
 def run(
     model: str, file: Path, *, as_json: bool, wait: Callable[[float], None] = time.sleep
 ) -> int:
-    """Send every label of a file; returns the exit code, 1 where some were not taken.
+    """Send every label of a file; returns the exit code: 1 where some were not taken, 4 of none.
 
     Labels that are not taken are named by their lines on standard error, and cost the others
     nothing. Sending a file again is harmless: the same label of the same answer counts once.
@@ -50,7 +54,10 @@ def run(
             sending.send(block)
             report(file.name, block[-1].read_bytes, size)
         report(file.name, size, size)
+    sending.print_more()
     _print(sending, file, as_json=as_json)
+    if not (sending.accepted or sending.failed or sending.stopped):
+        return NOTHING_TO_DO
     return 1 if sending.failed or sending.stopped else 0
 
 
@@ -66,6 +73,7 @@ class _Sending:
     failed: int = 0
     stopped: str = ""
     refused: list[dict[str, Any]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def classes(self) -> Sequence[str]:
         """The classes of the first output; empty where it is a number.
@@ -119,7 +127,15 @@ class _Sending:
         self.failed += 1
         if len(self.refused) < _LISTED:
             self.refused.append({"line": line, "error": why})
-        print(printable(f"line {line}: {why}"), file=sys.stderr)
+        self.reasons[why] += 1
+        if self.reasons[why] <= _PRINTED:
+            print(printable(f"line {line}: {why}"), file=sys.stderr)
+
+    def print_more(self) -> None:
+        """How many refusals were not printed, by reason."""
+        for why, count in self.reasons.items():
+            if count > _PRINTED:
+                print(printable(f"and {count - _PRINTED:,} more: {why}"), file=sys.stderr)
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
@@ -190,6 +206,9 @@ def _print(sending: _Sending, file: Path, *, as_json: bool) -> None:
         )
         return
     console = open_console()
+    if not (sending.accepted or sending.failed or sending.stopped):
+        console.print(f"nothing to do: {file} has no label")
+        return
     console.print(f"{sending.accepted:,} labels accepted, {sending.failed:,} refused")
     if sending.stopped:
         console.print(f"{sending.stopped}; send the file again later: a label counts once")

@@ -10,6 +10,7 @@ from overnight.cli.terminal import new_table, open_console
 from overnight.infra.settings import load
 
 _WIDEST = 36
+_ID = 16
 
 
 def run(model: str, *, rows: int, since: datetime | None, as_json: bool) -> None:
@@ -28,18 +29,22 @@ def run(model: str, *, rows: int, since: datetime | None, as_json: bool) -> None
     else:
         when = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
         open_console().print(
-            f"nothing is recorded of {model}{when}; answers appear when the monitor has collected "
-            f"them, unless the model's definition says `log=None`"
+            f"nothing is recorded of {model}{when}; a host ships what it records within a minute "
+            "(OVERNIGHT_PREDICTION_LOG_SEGMENT_SECONDS), and answers appear when the monitor has "
+            "collected them, unless the model's definition says `log=None`"
         )
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
     outputs = [name for name in rows[0] if name.startswith("output.")]
-    table = new_table("at (UTC)", "request", "row", "version", "route", "client", "ms", *outputs)
+    table = new_table(
+        "at (UTC)", "request", "caller", "row", "version", "route", "client", "ms", *outputs
+    )
     for row in rows:
         table.add_row(
             f"{row['at']:%Y-%m-%d %H:%M:%S}",
-            row["request"],
+            _end(row["request"]),
+            _end(row["caller"] or ""),
             str(row["row"]),
             row["version"],
             row["route"],
@@ -48,6 +53,11 @@ def _show(rows: list[dict[str, Any]]) -> None:
             *(_short(row[name]) for name in outputs),
         )
     open_console().print(table)
+
+
+def _end(name: str) -> str:
+    """The end of an id, by which ids that one client counts differ."""
+    return name if len(name) <= _ID else f"…{name[-_ID:]}"
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from overnight.serving.errors import BadInput, LabelsNotKept, LimitExceeded, NoFeedback
+from overnight.serving.errors import (
+    BadInput,
+    LabelsNotKept,
+    LimitExceeded,
+    NoFeedback,
+    PredictionLogOff,
+    WrongContentType,
+)
+from overnight.serving.inference.codecs.content_types import JSON
 from overnight.serving.inference.error_text import kind_of, names_in
 from overnight.serving.inference.truths import truth_of
 from overnight.serving.rest.bodies import json_body, json_response, uncached
@@ -44,8 +52,10 @@ def feedback(model: str) -> Response:
     with resources().router.lease(model) as loaded:
         manifest = loaded.manifest
         policy, spool = manifest.logged, resources().labels
-        if policy is None or not policy.feedback or spool is None:
+        if policy is None or not policy.feedback:
             raise NoFeedback(model)
+        if spool is None:
+            raise PredictionLogOff
         sent, sender = _body(model, policy)
         labels, refused = _checked(sent, manifest.tensors, sender)
         kept = _keep(spool, labels, policy, sender, refused)
@@ -54,7 +64,14 @@ def feedback(model: str) -> Response:
 
 
 def _body(model: str, policy: LogPolicy) -> tuple[list[Any], _Sender]:
-    """The labels of the request's body: those of `labels`, or the one that it is itself."""
+    """The labels of the request's body: those of `labels`, or the one that it is itself.
+
+    Raises:
+        WrongContentType: it is not declared as JSON. A page of another origin may send forms and
+            plain texts from the browser of a visitor, but not JSON without the server's consent.
+    """
+    if request.mimetype != JSON:
+        raise WrongContentType("Content-Type", expected=JSON, found=request.mimetype[:80] or "none")
     if (request.content_length or 0) > _BODY_BYTES:
         raise LimitExceeded("the body", expected=f"at most {_BODY_BYTES} bytes", found="more")
     body = json_body()

@@ -69,10 +69,24 @@ def test_the_newest_rows_are_printed(tables: tuple[PredictionTable, LabelTable])
     assert len(json.loads(overnight("digits", "--since", since, "--json").output)) == 2
 
 
+def test_a_long_id_is_known_by_its_end_and_the_callers_is_shown(
+    tables: tuple[PredictionTable, LabelTable],
+) -> None:
+    record = answered("request-of-a-batch-000000017", at=NOW + timedelta(1), caller="order-17")
+    tables[0].append({segment(2): [record]})
+
+    newest = overnight("digits", "--rows", "1").output
+
+    assert "…-batch-000000017" in newest
+    assert "order-17" in newest
+
+
 def test_nothing_recorded_yet_is_said_and_an_unknown_model_is_named(
     tables: tuple[PredictionTable, LabelTable],
 ) -> None:
-    assert "nothing is recorded of sales" in overnight("sales").output
+    nothing = overnight("sales").output
+    assert "nothing is recorded of sales" in nothing
+    assert "OVERNIGHT_PREDICTION_LOG_SEGMENT_SECONDS" in nothing
     assert json.loads(overnight("sales", "--json").output) == []
 
     unknown = overnight("digitz")

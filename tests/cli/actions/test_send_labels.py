@@ -57,8 +57,10 @@ def test_labels_of_a_csv_are_sent_and_bad_lines_cost_no_others(serving, tmp_path
 
     code, report, errors = sent(capsys, tmp_path / "labels.csv")
 
-    assert (code, report["accepted"], report["refused"]) == (1, 1_196, 4)
-    assert sorted(each["line"] for each in report["lines"]) == [6, 701, 702, 704]
+    assert (code, report["accepted"], report["refused"]) == (1, 1_197, 3)
+    assert sorted(each["line"] for each in report["lines"]) == [6, 702, 704]
+    # The request's id, where a row has both.
+    assert any((label.request, label.caller) == ("r698", "") for label in spool.labels)
     assert any(line.startswith("line 6: truth: expected a class (0, 1") for line in errors)
     assert {label.origin for label in spool.labels} == {"file"}
     by_caller = [label for label in spool.labels if label.caller]
@@ -86,6 +88,33 @@ def test_all_forms_of_a_file_say_the_same(serving, tmp_path, capsys):
             ("a", 1, "7"),
             ("b", 0, "0"),
         ], file
+
+
+def test_a_file_without_labels_is_nothing_to_do(serving, tmp_path, capsys):
+    serving(LabelsInMemory())
+    (tmp_path / "l.csv").write_text("request,truth\n")
+
+    assert sent(capsys, tmp_path / "l.csv")[0] == 4
+    assert send_labels.run("digits", tmp_path / "l.csv", as_json=False) == 4
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_many_refusals_for_one_reason_are_counted(serving, tmp_path, capsys):
+    serving(LabelsInMemory())
+    (tmp_path / "l.csv").write_text("request,truth\n" + "a,\n" * 600 + "b,ten\n")
+
+    code, report, errors = sent(capsys, tmp_path / "l.csv")
+
+    assert (code, report["refused"], len(errors)) == (1, 601, 12)
+    assert errors[-1].startswith("and 590 more: truth: expected what was true")
+
+
+def test_a_class_that_pandas_wrote_as_a_float_is_that_class(tmp_path):
+    (tmp_path / "l.csv").write_text("request,truth\na,7.0\nb,07\nc,7.5\nd,inf\n")
+
+    truths = [row.label["truth"] for row in label_rows(tmp_path / "l.csv", CLASSES)]
+
+    assert truths == [7, 7, 7.5, "inf"]
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def test_the_queue_is_bounded_in_number_and_in_bytes(tmp_path):
     assert dropped(many) == {"queue": 5}
 
 
-def test_a_full_spool_drops_the_newest_and_takes_records_again_once_it_was_shipped(tmp_path):
+def test_a_full_spool_drops_the_newest_and_takes_records_again_once_it_was_shipped(
+    tmp_path, caplog
+):
     spool = PredictionSpool(SpoolConfig(tmp_path, spool_bytes=200_000))
     for number in range(10):
         offer(spool, number, side=50_000)
@@ -108,6 +110,8 @@ def test_a_full_spool_drops_the_newest_and_takes_records_again_once_it_was_shipp
     kept = requests(records_below(tmp_path))
     assert kept == [f"r-{number}" for number in range(len(kept))]
     assert dropped(spool) == {"spool": 10 - len(kept)}
+    assert f"the spool {tmp_path} is full: 200,000 bytes" in caplog.text
+    assert "OVERNIGHT_PREDICTION_LOG_SPOOL_MB" in caplog.text
     assert spool.usage().size_bytes <= 200_000
     assert not spool.offer_labels([replace(LABEL, truth={"y": "x" * 200_000})])
 

@@ -414,6 +414,40 @@ def test_a_client_is_deleted_by_key_and_by_digest_with_all_labels_of_its_answers
     assert delete_client(predictions, labels, "bob") == ClientRows(answers=0, labels=0)
 
 
+@pytest.mark.parametrize(("order", "deleted"), [(("bob", "eve"), (3, 1)), (("eve", "bob"), (2, 2))])
+def test_labels_by_the_id_of_a_caller_go_with_the_answer_that_has_it(
+    tables: tuple[PredictionTable, LabelTable], order: tuple[str, str], deleted: tuple[int, int]
+) -> None:
+    predictions, labels = tables
+    predictions.append(
+        {
+            segment(1): [
+                answered("r1", client="bob", caller="of-bob"),
+                answered("r2", client="eve", caller="of-eve"),
+                answered("r3", client="bob", caller="of-both"),
+                answered("r4", client="eve", caller="of-both"),
+                # Most requests have no id of their caller.
+                answered("r5", client="bob"),
+                answered("r6", client="ann", caller="of-ann"),
+                answered("r7"),
+            ]
+        }
+    )
+    by_caller = [sent("", caller=f"of-{name}") for name in ("bob", "eve", "both", "ann")]
+    labels.append({segment(1): [*by_caller, sent("r5"), sent("r6"), sent("r7")]})
+
+    # The label that may be of both goes with the first.
+    for client, labels_of_it in zip(order, deleted, strict=True):
+        assert count_client(predictions, labels, client).labels == labels_of_it
+        assert delete_client(predictions, labels, client).labels == labels_of_it
+    rest = labels.read().select(["request", "caller"]).to_pylist()
+    assert sorted((each["request"], each["caller"]) for each in rest) == [
+        ("", "of-ann"),
+        ("r6", ""),
+        ("r7", ""),
+    ]
+
+
 def test_rows_without_a_client_are_not_deleted_as_those_of_one(
     predictions: PredictionTable,
 ) -> None:

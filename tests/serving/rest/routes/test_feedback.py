@@ -115,7 +115,7 @@ def test_a_wrong_body_is_refused_whole(body, status, why):
     [
         (None, LabelsInMemory()),
         (POLICY.model_copy(update={"feedback": False}), LabelsInMemory()),
-        (POLICY, None),
+        (None, None),
     ],
 )
 def test_a_model_without_feedback_says_so(policy, spool):
@@ -123,6 +123,29 @@ def test_a_model_without_feedback_says_so(policy, spool):
 
     assert answer.status_code == 404
     assert "takes no labels of its answers" in answer.json["detail"]
+
+
+def test_a_server_that_records_nothing_names_the_setting():
+    answer = labelled_application(None).post(PATH, json=LABEL)
+
+    assert answer.status_code == 503
+    assert "set OVERNIGHT_PREDICTION_LOG=on" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+def test_what_a_page_of_another_origin_can_send_is_no_label(kind):
+    spool = LabelsInMemory()
+    body = b'{"request": "abc", "truth": "7"}'
+
+    answer = labelled_application(spool).post(PATH, data=body, content_type=kind)
+
+    assert answer.status_code == 415
+    assert "expected application/json" in answer.json["detail"]
+    assert spool.labels == []
+    sent = labelled_application(spool).post(PATH, data=body, content_type="application/json; a=b")
+    assert sent.status_code == 200
 
 
 def test_a_model_that_is_not_served_is_named():
