@@ -28,7 +28,7 @@ __all__ = ["LabelTable", "PredictionTable", "SegmentId", "arrays_of", "recorded"
 
 
 @dataclass(frozen=True)
-class RequestIds:
+class AnswerIds:
     """Ids by which labels name requests: ours, and those of callers that have one."""
 
     requests: pa.Array
@@ -76,7 +76,7 @@ class PredictionTable(DayTable):
 
         return self._append_segments(list(records), rows)
 
-    def ids_of(self, client: str) -> RequestIds:
+    def ids_of(self, client: str) -> AnswerIds:
         """The ids of the requests of a client, under its key or its digest, each once."""
         own = _names(self.model, client)
         requests, callers = [_NONE], [_NONE]
@@ -86,7 +86,7 @@ class PredictionTable(DayTable):
             callers.append(pc.unique(rows.column("caller")))
         requests, callers = (pc.unique(pa.chunked_array(each)) for each in (requests, callers))
         # Most requests have no id of their caller, and such rows are not of each other.
-        return RequestIds(requests, callers.filter(pc.greater(pc.utf8_length(callers), 0)))
+        return AnswerIds(requests, callers.filter(pc.greater(pc.utf8_length(callers), 0)))
 
     def rows_of(self, client: str) -> int:
         """The number of rows of a client, under its key or its digest."""
@@ -131,11 +131,11 @@ class LabelTable(DayTable):
 
         return self._append_segments(list(records), rows)
 
-    def rows_of(self, client: str, ids: RequestIds) -> int:
+    def rows_of(self, client: str, ids: AnswerIds) -> int:
         """The number of labels that a client sent, or that anybody sent of these requests."""
         return self.count_where(_LABEL_KEYS, _of_client(self.model, client, ids))
 
-    def delete_client(self, client: str, ids: RequestIds) -> int:
+    def delete_client(self, client: str, ids: AnswerIds) -> int:
         """Delete what a client sent, and what anybody sent of these requests; say how many.
 
         An id of a caller may be that of several clients: all labels by it are deleted.
@@ -157,7 +157,7 @@ def _names(model: str, client: str) -> pa.Array:
 
 
 def _of_client(
-    model: str, client: str, ids: RequestIds | None = None
+    model: str, client: str, ids: AnswerIds | None = None
 ) -> Callable[[pa.RecordBatch], pa.Array]:
     """A mask of the rows that a client sent, or that are of these requests, bool [n]."""
     wanted = {"client": _names(model, client)}
