@@ -104,7 +104,7 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.ingest.csv_files --rows 5000000 --rounds 3
 
 # In a home of its own, .venv/demo-drift, which stays to be looked at.
-demo-drift: $(READY) ## drift on genuine digits: noticed, retrained for, and learned; 5 minutes
+demo-drift: $(READY) ## drift on genuine digits: noticed, retrained for, and learned; 10 minutes
 	@$(BIN)/python -m benchmarks.monitoring.demo_drift
 
 # uv installs itself too, because it is in the lock file.
