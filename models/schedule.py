@@ -10,6 +10,10 @@ from overnight.store.errors import ConfigurationError
 _FIELDS = {"minute": 59, "hour": 23, "day": 31, "month": 12, "weekday": 7}
 _FIELD = re.compile(r"[0-9A-Za-z*/,#?-]+")
 _FIRST_NIGHT_MINUTE, _MINUTES_BETWEEN, _MINUTES_OF_A_DAY = 120, 30, 24 * 60
+_HOURS = 24
+# A number, a range of them, or all; and of these each so-manieth.
+_ITEM = re.compile(r"(?:(\d+)(?:-(\d+))?|(\*))(?:/(\d+))?")
+_UNSHIFTABLE = "0 1 * * *"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,33 @@ class Schedule:
             return self.cron
         minutes = (_FIRST_NIGHT_MINUTE + _MINUTES_BETWEEN * place) % _MINUTES_OF_A_DAY
         return f"{minutes % 60} {minutes // 60} * * *"
+
+    def hour_before(self, place: int) -> "Schedule":
+        """Every day an hour before each time of `at(place)`, in the same time zone.
+
+        On every day, also where the model is trained on some days only. Of several minutes in an
+        hour the first counts. At 01:00 where the hours are not numbers, or all of them are meant.
+        """
+        minute, hour, *_ = self.at(place).split()
+        minutes, hours = (_numbers(field, highest) for field, highest in ((minute, 59), (hour, 23)))
+        if not minutes or not hours or len(hours) == _HOURS:
+            return Schedule(_UNSHIFTABLE, self.time_zone)
+        earlier = sorted((each - 1) % _HOURS for each in hours)
+        return Schedule(f"{min(minutes)} {','.join(map(str, earlier))} * * *", self.time_zone)
+
+
+def _numbers(field: str, highest: int) -> frozenset[int]:
+    """The numbers that a field of a cron expression stands for; none where it has other signs."""
+    numbers: set[int] = set()
+    for item in field.split(","):
+        parts = _ITEM.fullmatch(item)
+        if parts is None or parts[4] == "0":
+            return frozenset()
+        first = int(parts[1] or 0)
+        # 5/10 is every tenth from the fifth on.
+        last = int(parts[2] or (highest if parts[3] or parts[4] else first))
+        numbers |= set(range(first, last + 1, int(parts[4] or 1)))
+    return frozenset(numbers)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ class Watching:
     Attributes:
         log: what is recorded of each answer.
         feedback: how labels are taken; None refuses them.
-        schedule: when the monitor runs; it comes before the nightly run, which an alarm may need.
+        schedule: when the monitor runs. By default every day an hour before the model's own nightly
+            run, in its time zone, so that an alarm is known when that starts; at 01:00 UTC where
+            the model has no schedule. None for only when somebody starts it.
         labels_per_false_alarm: the mean number of labels until quality raises a false alarm.
         nights_per_false_alarm: the mean number of days until drift or skew raises a false alarm.
         same_population: whether the rows that are ingested on a day and the requests of that day
@@ -118,7 +120,7 @@ class Watching:
 
     log: PredictionLog | None = field(default_factory=PredictionLog)
     feedback: Feedback | None = field(default_factory=Feedback)
-    schedule: Schedule | None = field(default_factory=lambda: Schedule("0 1 * * *"))
+    schedule: Schedule | Literal["before the nightly run"] | None = "before the nightly run"
     labels_per_false_alarm: int = 100_000
     nights_per_false_alarm: int = 400
     same_population: bool = False

@@ -11,7 +11,8 @@ from overnight.tasks.notify.occasions import of_test
 
 NO_CHANNEL = (
     "no channel is set: set OVERNIGHT_NOTIFY_WEBHOOK_URL, OVERNIGHT_NOTIFY_MAIL_TO or "
-    "OVERNIGHT_NOTIFY_BLOCKS, then `overnight up`"
+    "OVERNIGHT_NOTIFY_BLOCKS, then `overnight up` (on a stack that runs `overnight down` first, "
+    "because its worker has the settings it was started with)"
 )
 
 

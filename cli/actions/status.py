@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -178,16 +179,27 @@ def _runs(api: PrefectApi) -> list[Document]:
             "type": run["state_type"],
             "message": (run["state"] or {}).get("message"),
             "started": run["start_time"],
-            "seconds": round(run["total_run_time"], 1),
+            "seconds": _seconds(run, datetime.now(UTC)),
         }
         for run in runs
     ]
 
 
+def _seconds(run: Document, now: datetime) -> float:
+    """How long a run took, or since when it runs: Prefect counts that only when it has ended."""
+    if run["state_type"] == "RUNNING" and run["start_time"]:
+        return round((now - datetime.fromisoformat(run["start_time"])).total_seconds(), 1)
+    return round(run["total_run_time"], 1)
+
+
 def _flow_and_model(run: Document) -> str:
-    """`retrain/digits`: the flow is a tag of its deployment, the model a parameter of the run."""
+    """`retrain/digits`: the flow is a tag of its deployment, the model a parameter of the run.
+
+    Of a flow that is about no single model, such as `summary`, its name alone.
+    """
     flow = next((tag for tag in run["tags"] if tag in _FLOWS), "?")
-    return f"{flow}/{run['parameters'].get('model', '?')}"
+    model = run["parameters"].get("model")
+    return f"{flow}/{model}" if model else flow
 
 
 def _show(document: Document, console: Console) -> None:

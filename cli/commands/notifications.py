@@ -33,13 +33,15 @@ def notify(
 ) -> None:
     """Show by which channels people are notified and of what, or try the channels.
 
-    Exits with 1 when a channel did not take the message of --test, or when there is none.
+    A stack that runs has the settings it was started with: `overnight down`, then `overnight up`,
+    when they have changed. With --test it exits with 1 when a channel did not take the message, or
+    when no channel is set.
 
     Examples:
 
         overnight notify
 
-        overnight notify --test        (after a change of the settings; then overnight up)
+        overnight notify --test && overnight down && overnight up
     """
     from overnight.cli.actions import notify as notify_action
 

@@ -26,6 +26,7 @@ from overnight.tasks.reporting.summary import ModelSummary, Summary
 # Of what is reported as missed, undelivered or arrived.
 _PERIOD = timedelta(hours=24)
 _NEWEST_VERSIONS = 10
+_RECORDS = 24
 _TIMEOUT_SECONDS = 10
 _T = TypeVar("_T")
 _ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
@@ -84,9 +85,11 @@ def _with_runs(api: PrefectApi, summary: ModelSummary, now: datetime) -> ModelSu
     coming = runs({"type": {"any_": ["SCHEDULED"]}}, "EXPECTED_START_TIME_ASC", **due)
     since = {"expected_start_time": {"after_": (now - _PERIOD).isoformat()}}
     missed = runs({"name": {"any_": ["Missed", "Late"]}}, "EXPECTED_START_TIME_ASC", **since)
+    running = runs({"type": {"any_": ["RUNNING"]}}, "EXPECTED_START_TIME_DESC")
+    begun = f"first run {running[0]['name']} is running" if running else "no run yet"
     summary = replace(
         summary,
-        outcome="no run yet",
+        outcome=begun,
         next_run=_time(coming[0]["expected_start_time"]) if coming else None,
         missed=len(missed),
     )
@@ -123,7 +126,7 @@ def _with_store(
         new_rows=rows,
         waiting=_waiting(settings, registry, manifests),
         live=_live(bucket, model, champion),
-        alarms=_alarms(bucket, model),
+        alarms=_alarms(bucket, model, now),
     )
 
 
@@ -214,9 +217,15 @@ def _of_labels(quality: LiveQuality) -> str:
     )
 
 
-def _alarms(bucket: S3Bucket, model: str) -> tuple[str, ...]:
-    record = MonitorLog(bucket, model).last()
-    if record is None or not record.alarms:
-        return ()
-    follows = f"{record.consequence.action}: {record.consequence.reason}"
-    return (*(alarm.message for alarm in record.alarms), f"what follows: {follows}")
+def _alarms(bucket: S3Bucket, model: str, now: datetime) -> tuple[str, ...]:
+    """The alarms of the newest record, and those of the last day that have ended since."""
+    recent = MonitorLog(bucket, model).recent(_RECORDS).records
+    of_day = [record for record in recent[1:] if record.at >= now - _PERIOD]
+    # The oldest first. Of one alarm that lasts the newest record speaks, or the last that had it.
+    lines: dict[tuple[str, str, str | None], list[str]] = {}
+    for record in reversed((*recent[:1], *of_day)):
+        follows = f"what follows: {record.consequence.action}: {record.consequence.reason}"
+        for alarm in record.alarms:
+            ended = "" if record is recent[0] else f", in record {record.sequence}, since ended"
+            lines[alarm.kind, alarm.feature, record.champion] = [alarm.message + ended, follows]
+    return tuple(dict.fromkeys(line for pair in lines.values() for line in pair))

@@ -13,6 +13,7 @@ from overnight.infra.prefect_api import TAG
 from overnight.infra.settings import Settings
 from overnight.infra.stack.alarm_trigger import retrain_on_alarm
 from overnight.models.definition import ModelDefinition
+from overnight.models.schedule import Schedule
 from overnight.store.errors import ConfigurationError
 
 # The folder of the checkout, or in a wheel that of the package: the file is in both.
@@ -20,6 +21,8 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "deployments.yaml"
 # Of these the form shows what the model declares.
 _SHOWN = ("epochs", "learning_rate", "batch_rows", "seed")
 _TRIALS = 20
+# Of a model that is retrained only when somebody starts it.
+_MONITOR_ALONE = Schedule("0 1 * * *")
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,8 @@ def _of_model(
             if cron is not None and definition.schedule is not None:
                 zone = definition.schedule.time_zone
                 schedules = [{"cron": cron, "timezone": zone, "slug": "nightly"}]
-        if flow == "monitor" and (schedule := definition.watching.schedule) is not None:
-            schedules = [
-                {"cron": schedule.at(0), "timezone": schedule.time_zone, "slug": "monitor"}
-            ]
+        if flow == "monitor" and (times := _of_monitor(definition, cron)) is not None:
+            schedules = [{"cron": times.at(0), "timezone": times.time_zone, "slug": "monitor"}]
         if flow == "tune":
             parameters["trials"] = _TRIALS
         yield {
@@ -118,6 +119,16 @@ def _of_model(
                 else {}
             ),
         }
+
+
+def _of_monitor(definition: ModelDefinition, cron: str | None) -> Schedule | None:
+    """When the monitor runs, beside a nightly run of this cron expression."""
+    declared = definition.watching.schedule
+    if declared is None or isinstance(declared, Schedule):
+        return declared
+    if cron is None or definition.schedule is None:
+        return _MONITOR_ALONE
+    return Schedule(cron, definition.schedule.time_zone).hour_before(0)
 
 
 def _by_alarm(flow: str, definition: ModelDefinition) -> bool:

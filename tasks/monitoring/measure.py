@@ -328,7 +328,8 @@ def _alarms(
     """The alarms of both detectors; `first` where the record before had none of its kind."""
     if (change := alarmed(states[QUALITY])) is not None:
         first = QUALITY not in before or alarmed(before[QUALITY]) is None
-        yield _quality_alarm(reference, change, until, first=first)
+        now = {each.part: each for each in changes(states[QUALITY])}.get(change.part, change)
+        yield _quality_alarm(reference, change, until, first=first, now=now)
     earlier = _named(before[DRIFT]) if DRIFT in before else ()
     had_skew, had_drift = any(map(_is_skew, earlier)), not all(map(_is_skew, earlier))
     for change in _named(states[DRIFT]):
@@ -370,16 +371,21 @@ def _is_skew(change: Change) -> bool:
     return _kind(change) == SKEW
 
 
-def _quality_alarm(reference: Reference, change: Change, until: datetime, *, first: bool) -> Alarm:
+def _quality_alarm(
+    reference: Reference, change: Change, until: datetime, *, first: bool, now: Change
+) -> Alarm:
+    """The alarm as it was raised, and what was seen from the change up to now."""
     bound = reference.bounds.get(change.part, 1.0)
-    where = f" of {change.part}" if change.part else ""
+    where, later = f" of {change.part}" if change.part else "", ""
     seen = f"{change.mean:.1%} of {change.n:,} labelled answers{where} wrong"
     if reference.unit == "day":
         seen = f"{change.mean:.1%} wrong on {change.n:,} days{where}"
+    elif now.n > change.n and now.since == change.since:
+        later = f"; by now {now.mean * now.n:,.0f} of {now.n:,}"
     return Alarm(
         kind="quality",
         feature=change.part,
-        message=f"{seen}, expected at most {bound:.1%}",
+        message=f"{seen}, expected at most {bound:.1%}{later}",
         value=change.mean,
         expected=bound,
         since=change.since or until,

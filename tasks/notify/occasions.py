@@ -147,10 +147,10 @@ def of_alarms(
     new = _new_alarms(record, before) if record else ()
     if record is not None and not new and _same_consequence(record, before):
         return None
-    about = ", ".join(sorted({f"{alarm.kind} of {alarm.feature}" for alarm in new}))
+    about = ", ".join(sorted({_of(alarm) for alarm in new}))
     figures = tuple(
         (
-            f"{alarm.kind} of {alarm.feature}",
+            _of(alarm),
             f"{alarm.value:.4g}, expected {alarm.expected:.4g}, since {alarm.since:%Y-%m-%d %H:%M}",
         )
         for alarm in new[:_SHOWN_ALARMS]
@@ -165,10 +165,16 @@ def of_alarms(
         reason=messages or run.message,
         figures=figures,
         to_do=f"What follows: {follows}" if follows else "Look at the report of the monitor.",
-        command=f"overnight monitor {run.model}",
+        # What the run saw is in its record: another run would have nothing new to look at.
+        command=f"overnight monitor {run.model} --last",
         links=((Link("This run", run.url),) if run.url else ()) + links,
         at=run.at or datetime.now(UTC),
     )
+
+
+def _of(alarm: Alarm) -> str:
+    """What an alarm is of; the slice of all rows has no name."""
+    return f"{alarm.kind} of {alarm.feature or 'all'}"
 
 
 def _new_alarms(record: MonitorRecord, before: MonitorRecord | None) -> tuple[Alarm, ...]:

@@ -1,5 +1,7 @@
 """A monitor record as lines of text, for terminals."""
 
+from collections.abc import Sequence
+
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.monitoring import Alarm, LiveQuality, MonitorRecord
 
@@ -35,6 +37,22 @@ def summary_lines(record: MonitorRecord, holdout: Measurement | None = None) -> 
         lines.append(f"labels       {counts or 'none'}")
     lines.append(f"follows      {record.consequence.action}: {record.consequence.reason}")
     return lines
+
+
+def earlier_alarm(records: Sequence[MonitorRecord]) -> list[str]:
+    """The newest record with an alarm, in short, where the newest of all has none.
+
+    A version that was trained because of an alarm has none: what happened is in the record before.
+    """
+    alarmed = next((record for record in records if record.alarms), None)
+    if alarmed is None or alarmed is records[0]:
+        return []
+    when = f"record {alarmed.sequence} of {alarmed.at:%Y-%m-%d %H:%M} UTC"
+    return [
+        f"the newest alarm: {when}, champion {alarmed.champion or 'none'}",
+        *(f"alarm        {alarm_line(alarm)}" for alarm in alarmed.alarms[:_SHOWN_ALARMS]),
+        f"follows      {alarmed.consequence.action}: {alarmed.consequence.reason}",
+    ]
 
 
 def alarm_line(alarm: Alarm) -> str:

@@ -145,8 +145,9 @@ def _plain(value: object) -> object:
 def _facts(summary: Summary, model: ModelSummary) -> list[str]:
     """The first line of a model."""
     ended = f" {_at(summary, model.ended_at)}" if model.ended_at else ""
-    rows = f"+{model.new_rows:,} rows" if model.new_rows is not None else "rows not counted"
-    arrivals = f"{rows} of {model.arrivals} arrivals" if model.arrivals else "no new rows"
+    rows = f"+{model.new_rows:,} rows" if model.new_rows is not None else ""
+    arrivals = f"{rows} of {_arrivals(model)}" if rows else f"{_arrivals(model)} (rows unknown)"
+    arrivals = arrivals if model.arrivals else "no new rows"
     coming = f"next {_at(summary, model.next_run)}" if model.next_run else "no next run"
     facts = [f"{model.outcome}{ended}", model.metric, arrivals, coming]
     if not model.champion:
@@ -154,6 +155,10 @@ def _facts(summary: Summary, model: ModelSummary) -> list[str]:
     if model.missed:
         facts.append(f"{model.missed} missed")
     return [printable(" ".join(fact.split())) for fact in facts if fact]
+
+
+def _arrivals(model: ModelSummary) -> str:
+    return "1 arrival" if model.arrivals == 1 else f"{model.arrivals} arrivals"
 
 
 def _sentences(model: ModelSummary) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from overnight import models
 from overnight.cli.runs import exit_codes, follow
 from overnight.cli.terminal import open_console
 from overnight.infra import connections
@@ -13,8 +14,16 @@ from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
-from overnight.store.registry.registry import ModelRegistry
-from overnight.tasks.reporting.monitor_summary import alarm_line, summary_lines, whole_quality
+from overnight.store.registry.registry import ModelRegistry, Registry
+from overnight.tasks.reporting.monitor_summary import (
+    alarm_line,
+    earlier_alarm,
+    summary_lines,
+    whole_quality,
+)
+
+# Among so many of the newest records an alarm that has ended is looked for.
+_SEARCHED = 14
 
 
 def run(model: str, *, last: bool, wait: bool, as_json: bool) -> None:
@@ -49,18 +58,30 @@ def _print_newest(bucket: Bucket, model: str, *, as_json: bool) -> int:
     Raises:
         ConfigurationError: there is none.
     """
-    record = MonitorLog(bucket, model).last()
-    if record is None:
-        raise ConfigurationError(
-            f"{model} has no record of the monitor yet; `overnight monitor {model}` writes the "
-            "first once something was answered"
-        )
+    recent = MonitorLog(bucket, model).recent(_SEARCHED).records
+    if not recent:
+        raise ConfigurationError(_no_record(bucket, model))
+    record = recent[0]
     if as_json:
         print(json.dumps(to_json(record), indent=2))
     else:
         for line in summary_lines(record, _on_holdout(bucket, record)):
             print(line)
+        for line in earlier_alarm(recent):
+            print(line)
     return exit_codes.REFUSED if record.alarms else exit_codes.DONE
+
+
+def _no_record(bucket: Bucket, model: str) -> str:
+    if model not in {*models.names(), *Registry(bucket).models()}:
+        return (
+            f"no model is called {model}; expected one of {', '.join(models.names())}, or the name "
+            "of a model that has a version"
+        )
+    return (
+        f"{model} has no record of the monitor yet; `overnight monitor {model}` writes the "
+        "first once something was answered"
+    )
 
 
 def to_json(record: MonitorRecord) -> Document:

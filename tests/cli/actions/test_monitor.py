@@ -83,6 +83,27 @@ def test_the_newest_record_is_about_ten_lines(
         assert part in text
 
 
+def test_below_a_healthy_record_is_the_alarm_before_it(
+    bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alarmed = write(bucket, alarmed=True)
+    healthy = {"sequence": 2, "alarms": (), "consequence": Consequence(action="nothing", reason="")}
+    MonitorLog(bucket, "digits").append(alarmed.model_copy(update=healthy))
+
+    code = monitor._print_newest(bucket, "digits", as_json=False)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert code == exit_codes.DONE
+    assert lines[0].startswith("digits: healthy, record 2")
+    assert lines[-3] == f"the newest alarm: record 1 of 2026-12-01 01:00 UTC, champion {VERSION}"
+    assert lines[-1] == "follows      retrain: 9.0% wrong"
+
+
+def test_a_model_that_does_not_exist_is_named_as_such(bucket: MemoryBucket) -> None:
+    with pytest.raises(ConfigurationError, match="no model is called nosuch"):
+        monitor._print_newest(bucket, "nosuch", as_json=False)
+
+
 def test_as_json_it_is_one_document_without_the_states_of_detectors(
     bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,8 +124,10 @@ def test_forms_schedules_and_tags_are_those_of_the_definition(
 def test_the_monitor_runs_when_the_model_says_and_an_alarm_retrains_it() -> None:
     own = entries("digits")
 
+    # An hour before the nightly run in its own time zone, in summer as in winter.
+    assert own["retrain"]["schedules"][0]["timezone"] == "Europe/Berlin"
     assert own["monitor"]["schedules"] == [
-        {"cron": "0 1 * * *", "timezone": "UTC", "slug": "monitor"}
+        {"cron": "0 1 * * *", "timezone": "Europe/Berlin", "slug": "monitor"}
     ]
     (trigger,) = own["retrain"]["triggers"]
     assert trigger["match"] == {"prefect.resource.id": "overnight.model.digits"}
@@ -133,6 +135,31 @@ def test_the_monitor_runs_when_the_model_says_and_an_alarm_retrains_it() -> None
         "model": "digits", "reason": "{{ event.payload.reason }}", "requested_by": "monitor"
     }  # fmt: skip
     assert not any("triggers" in entry for flow, entry in own.items() if flow != "retrain")
+
+
+@pytest.mark.parametrize(
+    ("nightly", "declared", "cron", "zone"),
+    [
+        (Schedule("30 3 * * *", "Asia/Tokyo"), None, "30 2 * * *", "Asia/Tokyo"),
+        (Schedule(time_zone="Asia/Tokyo"), None, "0 1 * * *", "Asia/Tokyo"),
+        (None, None, "0 1 * * *", "UTC"),
+        (Schedule("30 3 * * *"), Schedule("5 6 * * *", "Asia/Tokyo"), "5 6 * * *", "Asia/Tokyo"),
+    ],
+)
+def test_the_monitor_comes_an_hour_before_the_nightly_run_unless_declared(
+    nightly: Schedule | None,
+    declared: Schedule | None,
+    cron: str,
+    zone: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watching = Watching(schedule=declared) if declared else Watching()
+    changed = replace(digits.DEFINITION, schedule=nightly, watching=watching)
+    monkeypatch.setattr(digits, "DEFINITION", changed)
+
+    (schedule,) = entries("digits")["monitor"]["schedules"]
+
+    assert (schedule["cron"], schedule["timezone"]) == (cron, zone)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,15 @@ def test_an_alarm_has_its_figures_and_what_follows():
     assert "What follows: retrain: labels say so" in text
 
 
+def test_an_alarm_of_all_rows_says_so_and_names_the_command_that_shows_its_record():
+    message = of_alarms(run("Drifted", flow="monitor"), record(1, ""), None)
+
+    assert message is not None
+    assert message.subject == "digits: alarm, quality of all"
+    assert [name for name, _ in message.figures] == ["quality of all"]
+    assert message.command == "overnight monitor digits --last"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reported"),
     [
