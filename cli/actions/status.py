@@ -189,7 +189,7 @@ def _seconds(run: Document, now: datetime) -> float:
     """How long a run took, or since when it runs: Prefect counts that only when it has ended."""
     if run["state_type"] == "RUNNING" and run["start_time"]:
         return round((now - datetime.fromisoformat(run["start_time"])).total_seconds(), 1)
-    return round(run["total_run_time"], 1)
+    return round(float(run["total_run_time"]), 1)
 
 
 def _flow_and_model(run: Document) -> str:
