@@ -1,4 +1,6 @@
-"""Applications that clients of other servers ask, without a socket."""
+"""Applications that clients of other servers ask without a socket, and a server that has one."""
+
+from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,6 +14,8 @@ from overnight.serving.status import StandaloneStatus
 from overnight.store.schema import Schema
 from tests.support.serving import bundles, published
 from tests.support.serving.clients import LIMITS, application_of
+from tests.support.serving.server_process import Serving, run_serving
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +53,13 @@ def serving_versions(*names: str) -> FlaskClient:
         slot.put(LoadedVersion(number, load_version(manifest, files, threads=1), None))
         slot.shared.activate(number)
     return create_application(Router(slots), limits=LIMITS, status=StandaloneStatus()).test_client()
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server with one version, which all clients ask that have a socket."""
+    place = tmp_path_factory.mktemp("clients")
+    folder = bundles.folder(place / "bundle", 1)
+    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
+        until(serving.is_ready, what="the rehearsal is ready")
+        yield serving

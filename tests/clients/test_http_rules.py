@@ -8,7 +8,6 @@ import gzip
 import json
 import re
 import socket
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ import pytest
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.middleware.compression import LEAST_BYTES, takes_gzip
 from overnight.serving.rest.static_files import static_path
-from tests.support.serving import bundles
 from tests.support.serving.clients import (
     EXPECTED,
     IMAGES,
@@ -26,8 +24,7 @@ from tests.support.serving.clients import (
     v2,
 )
 from tests.support.serving.server_in_memory import Protocol, post, scope, send
-from tests.support.serving.server_process import Serving, run_serving
-from tests.support.waiting import until
+from tests.support.serving.server_process import Serving
 
 GZIP = {"Accept-Encoding": "gzip, deflate, br"}
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
@@ -207,15 +204,6 @@ def test_the_key_of_a_client_has_a_limit(client, path):
         return client.post(path, json=body, headers=headers).status_code
 
     assert (status(200), status(201), status(2_000)) == (200, 400, 400)
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    place = tmp_path_factory.mktemp("http")
-    folder = bundles.folder(place / "bundle", 1)
-    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
-        until(serving.is_ready, what="the rehearsal is ready")
-        yield serving
 
 
 def _status(serving: Serving, head: str, body: bytes = b"") -> int:

@@ -143,9 +143,9 @@ def test_classify_has_a_label_and_a_score_for_every_class(client, body, way):
     [
         ({}, "examples: expected a list of objects, found null"),
         ({"examples": [1]}, "examples: expected a list of objects"),
-        ({"examples": []}, "instances: expected a list of at least one row"),
+        ({"examples": []}, "examples: expected a list of at least one row"),
         ({"examples": [{}], "context": []}, "context: expected an object"),
-        ({"examples": [{"photo": 1}]}, "instances[0]: expected ['image']"),
+        ({"examples": [{"photo": 1}]}, "examples[0]: expected ['image']"),
         ({"examples": [{"image": [1, 2]}]}, "expected a list of 28"),
         ({"examples": [{"image": [True] * 784}]}, "expected UINT8 values, found a boolean"),
         ({"signature_name": "other", "examples": [{}]}, "signature_name"),

@@ -1,15 +1,15 @@
-"""NVIDIA Triton's unmodified client: classes, all outputs, configuration and statistics."""
+"""NVIDIA Triton's unmodified clients: classes, all outputs, configuration, statistics, asyncio."""
 
+import asyncio
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
 
 from overnight.store.objects.keys import number_of
 from tests.support.serving import bundles
-from tests.support.serving.server_process import run_serving
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
@@ -18,13 +18,9 @@ EXPECTED = bundles.probabilities(1, bundles.IMAGES)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
-    place = tmp_path_factory.mktemp("triton")
-    folder = bundles.folder(place / "bundle", 1)
-    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
-        until(serving.is_ready, what="the rehearsal is ready")
-        with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
-            yield client
+def client(serving) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
+        yield client
 
 
 def _inputs(*, binary: bool = True) -> list[triton.InferInput]:
@@ -68,3 +64,36 @@ def test_it_reads_what_perf_analyzer_reads(client):
     assert not {"ensemble_scheduling", "sequence_batching"} & config.keys()
     assert stats["inference_stats"]["success"]["count"] >= 1
     assert client.get_inference_statistics()["model_stats"] == [stats]
+
+
+def test_its_client_for_asyncio_works(serving):
+    async def ask() -> tuple[list, dict, bool, list]:
+        async with triton_aio.InferenceServerClient(f"127.0.0.1:{serving.port}") as client:
+            pending = [client.infer(MODEL, _inputs(binary=binary)) for binary in (True, False)]
+            answers = [
+                answer.as_numpy("probabilities") for answer in await asyncio.gather(*pending)
+            ]
+            metadata = await client.get_model_metadata(MODEL)
+            index = await client.get_model_repository_index()
+            return answers, metadata, await client.is_model_ready(MODEL, VERSION), index
+
+    answers, metadata, ready, index = asyncio.run(ask())
+
+    assert all(np.allclose(answer, EXPECTED, atol=1e-6) for answer in answers)
+    assert (metadata["versions"], ready) == ([VERSION], True)
+    assert [entry["state"] for entry in index] == ["READY"]
+
+
+@pytest.mark.parametrize("value", ["text", 1, 1.5, True])
+def test_parameters_of_a_caller_are_left_alone(client, value):
+    result = client.infer(MODEL, _inputs(), parameters={"mine": value}, priority=2, timeout=10**7)
+
+    assert np.allclose(result.as_numpy("probabilities"), EXPECTED, atol=1e-6)
+
+
+def test_headers_and_query_parameters_of_a_caller_change_nothing(client):
+    headers = {"X-Mine": 'a "quoted" text with a backslash\\ ', "X-Request-Id": "of-a-caller"}
+
+    result = client.infer(MODEL, _inputs(), headers=headers, query_params={"test": "1"})
+
+    assert np.allclose(result.as_numpy("probabilities"), EXPECTED, atol=1e-6)

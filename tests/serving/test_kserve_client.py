@@ -1,14 +1,12 @@
 """KServe's client for the Open Inference Protocol v2, in an environment of its own."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.serving import bundles
+from tests.support.serving.client_environments import environment_of, told_by
 from tests.support.serving.server_process import run_serving
 from tests.support.waiting import until
 
@@ -19,40 +17,17 @@ IMAGES = bundles.IMAGES
 EXPECTED = bundles.probabilities(1, IMAGES)
 
 
-@pytest.fixture(scope="session")
-def kserve(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with KServe's client, whose dependencies are older than ours."""
-    place = tmp_path_factory.mktemp("kserve") / "environment"
-    uv = Path(sys.executable).with_name("uv")
-    python = place / "bin" / "python"
-    install = ["pip", "install", "--python", python, "--requirement", ENVIRONMENTS / "kserve.txt"]
-    for command in (["venv", "--python", sys.executable, place], [*install, "--no-deps"]):
-        subprocess.run([uv, *command], check=True, capture_output=True, timeout=280)
-    return python
-
-
 @pytest.fixture(scope="module")
-def report(kserve: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """The responses to every operation of the client."""
     place = tmp_path_factory.mktemp("asked-by-kserve")
+    kserve = environment_of(ENVIRONMENTS / "kserve.txt", place / "environment")
     folder = bundles.folder(place / "bundle", 1)
     with run_serving("--rehearse", str(folder), place=place / "home") as serving:
         until(serving.is_ready, what="the rehearsal is ready")
-        asking = subprocess.run(
-            [
-                kserve,
-                ENVIRONMENTS / "ask_by_kserve.py",
-                f"http://127.0.0.1:{serving.port}",
-                "digits",
-            ],
-            input=json.dumps(IMAGES.tolist()),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert asking.returncode == 0, asking.stderr
-    return json.loads(asking.stdout.splitlines()[-1])
+        url = f"http://127.0.0.1:{serving.port}"
+        script = ENVIRONMENTS / "ask_by_kserve.py"
+        return told_by(kserve, script, url, "digits", sent=IMAGES.tolist())
 
 
 def test_it_finds_the_server_and_the_model_ready(report):

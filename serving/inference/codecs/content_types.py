@@ -16,6 +16,7 @@ from overnight.serving.inference.codecs import v1_json as v1
 from overnight.serving.inference.codecs import v2_binary, v2_json
 from overnight.serving.inference.codecs import v2_image as image
 from overnight.serving.inference.codecs.v2_binary import Encoded
+from overnight.serving.inference.error_text import kind_of
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 
@@ -233,7 +234,7 @@ def json_object(body: bytes, *, may_be_infinite: bool = False) -> dict[str, Any]
             hint = " (JSON has no NaN or Infinity)" if is_extended and not may_be_infinite else ""
             raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
     if not isinstance(value, dict):
-        raise BadInput("the body", expected="a JSON object", found=f"a {type(value).__name__}")
+        raise BadInput("the body", expected="a JSON object", found=kind_of(value))
     return value
 
 

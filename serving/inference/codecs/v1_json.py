@@ -23,11 +23,17 @@ SIGNATURE = "serving_default"
 
 
 def predict(
-    request: dict[str, Any], loaded: ModelVersion, limits: Limits, *, text: bytes | None = None
+    request: dict[str, Any],
+    loaded: ModelVersion,
+    limits: Limits,
+    *,
+    text: bytes | None = None,
+    sent_as: str = "instances",
 ) -> dict[str, Any]:
     """Decode a request, run it and build the response: the first output alone, as bare lists.
 
-    `text` is the JSON of the request, where it came as one.
+    `text` is the JSON of the request, where it came as one; `sent_as` is what its client calls
+    `instances`.
 
     Raises:
         UnfitInputs: its inputs are others than those of the version, by name or shape.
@@ -41,7 +47,7 @@ def predict(
         found = "both" if by_row else f"the fields {names_in(request)}"
         raise BadInput("the body", expected="either `instances` or `inputs`", found=found)
     unknown, allowance = OutOfVocabulary(), Allowance(limits, text=text)
-    inputs = _inputs(request, loaded, allowance, unknown, by_row=by_row)
+    inputs = _inputs(request, loaded, allowance, unknown, rows=sent_as if by_row else None)
     name = loaded.predictor.outputs[0].name
     rows = loaded.predict(inputs, [name])[name]
     body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
@@ -73,7 +79,8 @@ def classify(
     specs = {spec.name: spec for spec in loaded.predictor.inputs}
     rows = [_unflattened(context | row, specs) for row in examples]
     signature = {name: request[name] for name in ("signature_name",) if name in request}
-    body = predict(signature | {"instances": rows}, loaded, limits, text=text)
+    request = signature | {"instances": rows}
+    body = predict(request, loaded, limits, text=text, sent_as="examples")
     labels = loaded.manifest.tensors.classes(output)
     scores = body.pop("predictions").reshape(len(rows), -1)
     return {"results": [list(zip(labels, row, strict=True)) for row in scores]} | body
@@ -114,16 +121,20 @@ def _inputs(
     allowance: Allowance,
     unknown: OutOfVocabulary,
     *,
-    by_row: bool,
+    rows: str | None,
 ) -> dict[str, Array]:
-    """The decoded inputs, all with the same number of rows."""
-    specs = loaded.predictor.inputs
+    """The decoded inputs, all with the same number of rows; errors call `instances` what `rows` is.
+
+    It is None where the request has columns.
+    """
+    specs, by_row = loaded.predictor.inputs, rows is not None
     sent = request["instances" if by_row else "inputs"]
     if loaded.ignored:
         sent = _without(sent, loaded.ignored)
-    read = _by_row if by_row else _by_column
     try:
-        return read(sent, specs, allowance, unknown)
+        if rows is not None:
+            return _by_row(sent, specs, allowance, unknown, named=rows)
+        return _by_column(sent, specs, allowance, unknown)
     except LimitExceeded:
         raise
     except BadInput as error:
@@ -146,32 +157,37 @@ def _without(sent: object, names: frozenset[str]) -> object:
 
 
 def _by_row(
-    rows: Any, specs: Sequence[TensorSpec], allowance: Allowance, unknown: OutOfVocabulary
+    rows: Any,
+    specs: Sequence[TensorSpec],
+    allowance: Allowance,
+    unknown: OutOfVocabulary,
+    *,
+    named: str,
 ) -> dict[str, Array]:
     """`instances`: one element a row, bare when there is one input, else an object by name."""
     if not isinstance(rows, list) or not rows:
-        raise BadInput("instances", expected="a list of at least one row", found=kind_of(rows))
-    check_rows(len(rows), allowance.limits, field="instances")
+        raise BadInput(named, expected="a list of at least one row", found=kind_of(rows))
+    check_rows(len(rows), allowance.limits, field=named)
     if len(specs) == 1 and (not isinstance(rows[0], dict) or is_base64(rows[0])):
         (spec,) = specs
-        column = from_rows(spec, rows, field="instances", unknown=unknown, allowance=allowance)
+        column = from_rows(spec, rows, field=named, unknown=unknown, allowance=allowance)
         return {spec.name: column}
     names = {spec.name for spec in specs}
     for place, row in enumerate(rows):
         if not isinstance(row, dict) or (row.keys() != names and _misfits(row, specs)):
             found = names_in(row) if isinstance(row, dict) else "no object"
-            raise BadInput(f"instances[{place}]", expected=_expected(specs), found=found)
+            raise BadInput(f"{named}[{place}]", expected=_expected(specs), found=found)
     columns: dict[str, Array] = {}
     for spec in specs:
         absent = [spec.name not in row for row in rows] if spec.default is not None else []
         if absent and all(absent):
             continue
         values = [row[spec.name] if spec.name in row else default_row(spec) for row in rows]
-        field = f"instances.{spec.name}"
+        field = f"{named}.{spec.name}"
         columns[spec.name] = from_rows(
             spec, values, field=field, unknown=unknown, allowance=allowance
         )
-    return columns or _nothing("instances", specs)
+    return columns or _nothing(named, specs)
 
 
 def _by_column(

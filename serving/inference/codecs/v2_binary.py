@@ -39,13 +39,18 @@ def attach(request: dict[str, Any], raw: memoryview) -> None:
     """Set the `data` of each input to its part of the raw tensors.
 
     Raises:
-        BadInput: the declared sizes are not those of the bytes.
+        BadInput: the declared sizes are not those of the bytes, or a raw tensor has `data`, too.
     """
     start, inputs = 0, request.get("inputs")
     for place, tensor in enumerate(inputs if isinstance(inputs, list) else ()):
         size = parameters_of(tensor, field=f"inputs[{place}]").get("binary_data_size")
         if size is None:
             continue
+        if tensor.get("data") is not None:
+            expected = "none, because `binary_data_size` says that they are raw"
+            raise BadInput(
+                f"inputs[{place}].data", expected=expected, found=kind_of(tensor["data"])
+            )
         field = f"inputs[{place}].parameters.binary_data_size"
         if type(size) is not int or not 0 <= size <= len(raw) - start:
             expected = f"at most the {len(raw) - start} bytes that are left"

@@ -95,7 +95,9 @@ def _inputs(
     specs = loaded.predictor.inputs
     if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
         names = [spec.name for spec in specs]
-        raise BadInput("inputs", expected=f"a list of the tensors {names}", found="something else")
+        raise BadInput(
+            "inputs", expected=f"a list of the tensors {names}", found=_no_tensors(tensors)
+        )
     if loaded.ignored:
         tensors = [tensor for tensor in tensors if not _is_ignored(tensor, loaded)]
     try:
@@ -112,6 +114,12 @@ def _inputs(
         raise UnfitInputs(
             error.field, expected=error.expected, found=error.found, sent=sent
         ) from None
+
+
+def _no_tensors(sent: object) -> str:
+    """What was sent in place of a list of objects."""
+    others = [item for item in sent if not isinstance(item, dict)] if isinstance(sent, list) else []
+    return f"{kind_of(others[0])} in it" if others else kind_of(sent)
 
 
 def _is_ignored(tensor: dict[str, Any], loaded: ModelVersion) -> bool:

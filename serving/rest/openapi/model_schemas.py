@@ -1,5 +1,6 @@
 """JSON schemas of the requests of one model, from the tensors of its current version."""
 
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -38,10 +39,23 @@ def v2_request(general: dict[str, Any], tensors: Schema, limits: Limits) -> dict
         "minItems": len(needed) or 1,
         "maxItems": len(tensors.inputs),
         "items": {
-            "anyOf": [_v2_tensor(general["V2Tensor"], spec, limits) for spec in tensors.inputs]
+            "anyOf": [
+                form
+                for spec in tensors.inputs
+                for form in _v2_forms(general["V2Tensor"], spec, limits)
+            ]
         },
     }
-    return request | {"properties": request["properties"] | {"inputs": inputs}}
+    outputs = _outputs(request["properties"]["outputs"], tensors)
+    return request | {"properties": request["properties"] | {"inputs": inputs, "outputs": outputs}}
+
+
+def _outputs(general: dict[str, Any], tensors: Schema) -> dict[str, Any]:
+    """The requested outputs, which are those of the model."""
+    output: dict[str, Any] = general["items"]
+    name = {"enum": [spec.name for spec in tensors.outputs]}
+    named = output | {"properties": output["properties"] | {"name": name}}
+    return general | {"maxItems": len(tensors.outputs), "items": named}
 
 
 def v1_request(tensors: Schema) -> dict[str, Any]:
@@ -105,33 +119,51 @@ def _nested(spec: TensorSpec) -> dict[str, Any]:
     return schema
 
 
-def _v2_tensor(general: dict[str, Any], spec: TensorSpec, limits: Limits) -> dict[str, Any]:
+def _v2_forms(
+    general: dict[str, Any], spec: TensorSpec, limits: Limits
+) -> Iterator[dict[str, Any]]:
+    """The forms of a tensor: values, and files of pictures where it takes them."""
     rows = {"type": "integer", "minimum": 1, "maximum": limits.batch_rows}
     axes: list[dict[str, Any]] = [rows, *({"const": length} for length in spec.shape)]
     layout = f"{list(spec.shape)} per row, row-major: flat, or nested by row"
     if spec.lengths:
         axes[1] = {"type": "integer", "minimum": -1, "maximum": spec.shape[0]}
         layout += f"; rows of several lengths are nested, and the shape has -1 for {spec.shape[0]}"
+    described = ". ".join(filter(None, [layout, _meaning(spec)]))
+    yield _v2_form(general, spec, _datatype(spec), _axes(*axes), described)
     if spec.takes_pictures:
-        layout += f"; as {TEXTS} of the shape [n], each row is a PNG, JPEG or WebP in base64"
+        shape = {"anyOf": [_axes(rows), _axes(rows, {"const": 1}), _axes(*axes)]}
+        files = f"each row is a PNG, JPEG or WebP in base64, as {TEXTS}"
+        yield _v2_form(general, spec, {"const": TEXTS}, shape, files)
+
+
+def _v2_form(
+    general: dict[str, Any],
+    spec: TensorSpec,
+    datatype: dict[str, Any],
+    shape: dict[str, Any],
+    described: str,
+) -> dict[str, Any]:
     refined = {
         "name": {"const": spec.name},
-        "datatype": _datatype(spec),
-        "shape": {
-            "type": "array",
-            "prefixItems": axes,
-            "minItems": 1 if spec.takes_pictures else len(axes),
-            "maxItems": len(axes),
-        },
-        "data": {"type": "array", "description": ". ".join(filter(None, [layout, _meaning(spec)]))},
+        "datatype": datatype,
+        "shape": shape,
+        "data": {"type": "array", "description": described},
     }
     return general | {"properties": general["properties"] | refined}
 
 
+def _axes(*axes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "prefixItems": list(axes),
+        "minItems": len(axes),
+        "maxItems": len(axes),
+    }
+
+
 def _datatype(spec: TensorSpec) -> dict[str, Any]:
-    """The datatype of the tensor, or text where it has a vocabulary, dates or pictures."""
-    if spec.takes_pictures:
-        return {"enum": [spec.datatype, TEXTS], "description": f"{TEXTS} for files of pictures"}
+    """The datatype of values, or text where they have a vocabulary or are dates."""
     if not spec.accepts_text or spec.text is not None:
         return {"const": spec.datatype}
     texts = "dates such as 2026-11-22" if spec.date else "entries of the vocabulary"
