@@ -50,7 +50,7 @@ def _forecasts(examples: Examples, truth: Floats, answered: Floats) -> bytes:
         panel.plot(days, truth[rows], "o", color="#1b2a41", markersize=3, label="truth")
         panel.set_title(str(name), loc="left")
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(frameon=False, fontsize=8)
+    drawn.legend(panels[0])
     return drawn.png(figure)
 
 

@@ -35,7 +35,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     for values, label in ((then, "first"), (now, "second"), (truth, "truth")):
         axes.plot(values[rows], np.arange(len(rows)), "o", label=label)
     axes.set_yticks(np.arange(len(rows)), [f"row {row}" for row in rows])
-    axes.legend(frameon=False)
+    drawn.legend(axes)
     return {"Where they disagree": drawn.png(figure)}
 
 

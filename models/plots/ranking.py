@@ -61,5 +61,5 @@ def _square(across: str, up: str) -> tuple[Figure, Any]:
 
 def _finished(figure: Figure, axes: Any) -> bytes:
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize=8)
+        drawn.legend(axes)
     return drawn.png(figure)

@@ -41,7 +41,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     ):
         axes.plot(values[rows], np.arange(len(rows)), "o", label=label)
     axes.set_yticks(np.arange(len(rows)), [f"row {row}" for row in rows])
-    axes.legend(frameon=False)
+    drawn.legend(axes)
     return {"Where they disagree": drawn.png(figure)}
 
 

@@ -45,7 +45,7 @@ def disagreements(examples: Examples, first: Outputs, second: Outputs) -> dict[s
     axes.set_yticks(places, [_name(examples, row) for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("pieces")
-    axes.legend(frameon=False)
+    drawn.legend(axes)
     return {"Where they disagree": drawn.png(figure)}
 
 
@@ -62,7 +62,7 @@ def _by_day(examples: Examples, units: NDArray[np.float64]) -> bytes:
     axes.set_ylabel("pieces a day")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="x", labelrotation=30)
-    axes.legend(frameon=False)
+    drawn.legend(axes)
     return drawn.png(figure)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array
-from overnight.models.plots.plots import png
+from overnight.models.plots.plots import legend, png
 from overnight.models.reference import FeatureSummary, Reference
 from overnight.models.watched_features import answer_features, input_features
 from overnight.store.registry.monitoring import LiveDistance
@@ -57,7 +57,7 @@ def drawn(summary: FeatureSummary, counts: Array) -> bytes:
     axes.set_xticks(places, names, rotation=45, ha="right", fontsize=7)
     axes.set_ylabel("share", color=_INK)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    legend(axes)
     return png(figure)
 
 

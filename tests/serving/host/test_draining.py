@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 PREDICT = "/v1/models/digits:predict"
 ONE = {"instances": np.zeros((1, 28, 28), int).tolist()}
 BODY = json.dumps(ONE).encode()
-OF_MODEL = ("v2/models/digits/ready", "v1/models/digits")
+OF_MODEL = ("/v2/models/digits/ready", "/v1/models/digits")
+# Its client reads `ready` at the address where TensorFlow Serving's reads the status alone.
+KSERVE = {"User-Agent": "python-httpx/0.28"}
 
 
 @pytest.fixture
@@ -46,9 +49,12 @@ def begun(serving: Serving) -> socket.socket:
 def test_all_workers_are_unready_before_any_of_them_stops_answering(published, tmp_path):
     # The body that comes late shall not be given up for that.
     late = {"body_grace_seconds": "300"}
-    with run_serving(place=tmp_path, **published, drain_seconds="10", **late) as serving:
+    with (
+        run_serving(place=tmp_path, **published, drain_seconds="10", **late) as serving,
+        ExitStack() as stack,
+    ):
         until(serving.is_ready, what="serving is ready")
-        early = begun(serving)
+        early = stack.enter_context(begun(serving))
 
         # When it gets a signal to stop.
         serving.process.send_signal(signal.SIGTERM)
@@ -56,7 +62,7 @@ def test_all_workers_are_unready_before_any_of_them_stops_answering(published, t
 
         # Then every worker (a connection each, so that all are reached) reports it and answers.
         probes = [serving.request("GET", "/v2/health/ready") for _ in range(20)]
-        of_model = [serving.request("GET", f"/{path}") for path in OF_MODEL for _ in range(5)]
+        of_model = [serving.request("GET", path, **KSERVE) for path in OF_MODEL for _ in range(5)]
         answered = [serving.request("POST", PREDICT, ONE) for _ in range(10)]
         assert {status for status, _, _ in probes} == {503}
         assert {body["ready"] for _, _, body in probes} == {False}
