@@ -5,18 +5,20 @@ from typing import Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from overnight.flows.errors import UnknownArrival
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.steps import data
-from overnight.flows.steps.finish import finish
+from overnight.flows.steps.finish import finish, finish_unfulfilled
 from overnight.store.errors import Unauthenticated
 from overnight.tasks.reporting.report import RunReport
 
 Decision = Literal["accept", "exclude"]
 
 
-@flow(name="accept", persist_result=False)
+@flow(name="accept", flow_run_name=run_name, persist_result=False)
 def accept(
     arrival: str,
     model: ModelName,
@@ -53,8 +55,11 @@ def accept(
             verb=decision,
         )
     except Unauthenticated as error:
-        return finish(context, report, "Refused", str(error))
-    review = data.decide(context, arrival, verdict, actor)
+        return finish_unfulfilled(context, report, error)
+    try:
+        review = data.decide(context, arrival, verdict, actor)
+    except UnknownArrival as error:
+        return finish_unfulfilled(context, report, error)
     message = (
         f"{arrival} is {review.verdict} by {review.by}: {review.reason}; the next run continues"
     )

@@ -6,17 +6,22 @@ from typing import Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from pydantic import ValidationError
 
+from overnight.flows.errors import IncompleteRequest
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.identity import authenticate, is_manual
 from overnight.flows.run.parameters import ModelName, Version
-from overnight.flows.steps.finish import finish
+from overnight.flows.steps.finish import finish, finish_unfulfilled
 from overnight.flows.steps.step import step
 from overnight.store.errors import (
+    CollectedVersion,
     ConfigurationError,
     NoChallenge,
     PromotionConflict,
     Unauthenticated,
+    UnknownVersion,
 )
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.alias_record import AliasRecord
@@ -25,8 +30,17 @@ from overnight.store.trust.request_proof import Plain
 from overnight.tasks.release.confirm import ChallengerConfirmation, await_challenger
 from overnight.tasks.reporting.report import RunReport
 
+# A version that is not named, does not exist or cannot serve; or somebody else was faster.
+_UNFULFILLED = (
+    IncompleteRequest,
+    ConfigurationError,
+    UnknownVersion,
+    CollectedVersion,
+    PromotionConflict,
+)
 
-@flow(name="challenge", persist_result=False)
+
+@flow(name="challenge", flow_run_name=run_name, persist_result=False)
 def challenge(
     model: ModelName,
     version: Version | None = None,
@@ -75,9 +89,9 @@ def challenge(
         statement |= {"mode": mode, "share": share, "approve": approve, **bounds}
     context = ModelContext.open(model, "administration")
     report = RunReport(model=model, champion=step(context.registry.champion_version)())
-    # Stopping a challenge decides about no version.
-    manual = action == "start" and version is not None and is_manual(context, version)
     try:
+        # Stopping a challenge decides about no version.
+        manual = action == "start" and version is not None and is_manual(context, version)
         actor = authenticate(
             context,
             "challenge",
@@ -87,20 +101,22 @@ def challenge(
             verb=action,
             manual=manual,
         )
-    except Unauthenticated as error:
-        return finish(context, report, "Refused", str(error))
+    except (Unauthenticated, UnknownVersion) as error:
+        return finish_unfulfilled(context, report, error)
     if action == "stop":
         return _stop(context, report, actor, expected=version)
-    if version is None:
-        raise ConfigurationError("no version was named; name the one that shall challenge")
-    terms = Terms.model_validate({"mode": mode, "share": share, **bounds})
-    report = replace(report, manifest=context.registry.manifest(version))
     try:
+        if version is None:
+            raise IncompleteRequest("no version was named; name the one that shall challenge")
+        terms = Terms.model_validate({"mode": mode, "share": share, **bounds})
+        report = replace(report, manifest=context.registry.manifest(version))
         if approve:
             step(context.registry.decisions.decide)(version, "approved", actor)
         record = step(context.challenges.start)(version, terms=terms, actor=actor)
-    except PromotionConflict as error:
-        return finish(context, report, "Superseded", str(error))
+    except ValidationError as error:
+        return finish(context, report, "InvalidRequest", str(error))
+    except _UNFULFILLED as error:
+        return finish_unfulfilled(context, report, error)
     confirmation = await_replicas(context, record)
     if confirmation.is_refused:
         # Somebody may have stopped it meanwhile and started another: that one is left alone.

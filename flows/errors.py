@@ -2,6 +2,7 @@
 
 overnight.store.errors.OvernightError
 ├── NotAuthorized           only certain people may request this: ask one of them
+├── IncompleteRequest       a parameter is missing that this request needs: fill it in
 └── UnknownArrival          there is no arrival of this name
 """
 
@@ -18,6 +19,10 @@ class NotAuthorized(OvernightError):
             f"{person!r} may not {action}; authorized are: {', '.join(authorized) or 'nobody'}. "
             f"Ask one of them, or the operator of the worker to add the name to {setting}"
         )
+
+
+class IncompleteRequest(OvernightError):
+    """A parameter is missing that this request needs; the message names it."""
 
 
 class UnknownArrival(OvernightError):

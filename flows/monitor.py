@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.steps import monitoring
 from overnight.flows.steps.finish import await_confirmation, finish
@@ -15,7 +16,7 @@ from overnight.store.registry.monitoring import MonitorRecord
 from overnight.tasks.reporting.report import RunReport
 
 
-@flow(name="monitor", persist_result=False)
+@flow(name="monitor", flow_run_name=run_name, persist_result=False)
 def monitor(model: ModelName = "digits") -> State:
     """Collect answers and labels, measure live quality and drift, and record what follows.
 

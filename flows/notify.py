@@ -5,9 +5,9 @@ from datetime import datetime
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
 from overnight.flows.run.channels import channels
+from overnight.flows.run.ending import end, run_name
 from overnight.flows.run.summary_facts import headline
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document, PrefectApi
@@ -16,30 +16,31 @@ from overnight.infra.stack.prefect_services import ui_url
 from overnight.store.errors import OvernightError
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks import outcomes
 from overnight.tasks.notify import occasions
 from overnight.tasks.notify.delivery import ChannelResult, deliver
 from overnight.tasks.notify.message import Link, Message
-from overnight.tasks.notify.occasions import KIND_OF_STATE, LATE, NotifiedRun
+from overnight.tasks.notify.occasions import KIND_OF_OUTCOME, LATE, NotifiedRun
 
 _NEWEST_VERSIONS = 3
 _OUTCOMES_OF_VERSIONS = ("AwaitingApproval", "RolledBack", "Unconfirmed", "Superseded")
 
 
 # The limit is for a channel that hangs in spite of its own time-outs: this run holds up nobody.
-@flow(name="notify", persist_result=False, timeout_seconds=600)
+@flow(name="notify", flow_run_name=run_name, persist_result=False, timeout_seconds=600)
 def notify(run: str, state: str, blocks: bool = True) -> State:
     """Notify people by every channel of what happened to a run.
 
     Args:
         run: The id of the run whose state changed.
-        state: The name of that state.
+        state: The name of that state in Prefect, such as Completed.
         blocks: Also by Prefect's notification blocks. Of late runs the server itself notifies by
             them.
     """
     settings = load()
     message = _of_run(settings, run, state)
     if message is None or message.kind not in settings.notify_kinds:
-        return Completed(name="NothingNew", message="nobody needs to know, or knows already")
+        return end("NothingNew", "nobody needs to know, or knows already")
     return report(deliver(message, channels(settings, blocks=blocks)), message)
 
 
@@ -48,8 +49,8 @@ def report(results: Sequence[ChannelResult], message: Message) -> State:
     shown = f"{message.subject}: {'; '.join(map(str, results)) or 'no channel is set'}"
     if any(result.problem for result in results):
         get_run_logger().error("not delivered everywhere: %s", shown)
-        return Failed(name="Undelivered", message=shown)
-    return Completed(name="Delivered", message=shown)
+        return end("Undelivered", shown)
+    return end("Delivered", shown)
 
 
 def _of_run(settings: Settings, run: str, state: str) -> Message | None:
@@ -59,12 +60,12 @@ def _of_run(settings: Settings, run: str, state: str) -> Message | None:
     if document is None or (state == LATE and document["state_type"] != "SCHEDULED"):
         return None
     ended = _described(settings, api, document, state)
-    if KIND_OF_STATE.get(state) == "alarm":
+    if KIND_OF_OUTCOME.get(ended.outcome) == "alarm":
         record, before = _records(settings, ended.model)
         links = _links(settings, ended.model)
         return occasions.of_alarms(ended, record, before, links=links)
     figures: tuple[tuple[str, str], ...] = ()
-    if state in _OUTCOMES_OF_VERSIONS and ended.model:
+    if ended.outcome in _OUTCOMES_OF_VERSIONS and ended.model:
         try:
             figures = _figures(settings, ended.model, run)
         except OvernightError as error:
@@ -79,11 +80,12 @@ def _described(settings: Settings, api: PrefectApi, document: Document, state: s
     newest = max(named, key=lambda each: str(each["timestamp"]))
     flow_of_run = api.find(f"/flows/{document['flow_id']}") or {"name": ""}
     due = document["expected_start_time"]
+    ended = outcomes.of_state(newest)
     return NotifiedRun(
         flow=flow_of_run["name"],
         name=document["name"],
-        state=state,
-        message=newest["message"] or "",
+        outcome=ended.outcome,
+        message=ended.message,
         model=str(document["parameters"].get("model") or ""),
         starts=document["run_count"],
         retried="retry" in document["tags"],

@@ -7,18 +7,26 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.parameters import ModelName, Version
-from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.finish import await_confirmation, finish, finish_unfulfilled
 from overnight.flows.steps.step import step
-from overnight.store.errors import AlreadyDecided, PromotionConflict, Unauthenticated
+from overnight.store.errors import (
+    AlreadyDecided,
+    CollectedVersion,
+    ConfigurationError,
+    PromotionConflict,
+    Unauthenticated,
+    UnknownVersion,
+)
 from overnight.store.registry.promotions import Promotions
 from overnight.tasks.reporting.report import RunReport
 
 Decision = Literal["approve", "reject", "move"]
 
 
-@flow(name="promote", persist_result=False)
+@flow(name="promote", flow_run_name=run_name, persist_result=False)
 def promote(
     version: Version,
     model: ModelName,
@@ -45,9 +53,11 @@ def promote(
     """
     context = ModelContext.open(model, "administration")
     registry = context.registry
-    manifest, champion = registry.manifest(version), registry.champion_version()
-    report = RunReport(model=model, champion=champion, manifest=manifest)
+    champion = registry.champion_version()
+    report = RunReport(model=model, champion=champion)
     try:
+        manifest = registry.manifest(version)
+        report = replace(report, manifest=manifest)
         actor = authenticate(
             context,
             "promote",
@@ -57,6 +67,9 @@ def promote(
             verb=decision,
             manual=manifest.approval == "manual",
         )
+    except (UnknownVersion, Unauthenticated) as error:
+        return finish_unfulfilled(context, report, error)
+    try:
         if decision == "reject":
             step(registry.decisions.decide)(version, "rejected", actor)
             message = f"{version} will never serve: {actor.reason}"
@@ -72,8 +85,7 @@ def promote(
                 return finish(context, report, "Superseded", message)
             step(registry.decisions.decide)(version, "approved", actor)
         record = step(Promotions(registry).promote)(version, expected=champion, actor=actor)
-    except Unauthenticated as error:
-        return finish(context, report, "Refused", str(error))
-    except (AlreadyDecided, PromotionConflict) as error:
-        return finish(context, report, "Superseded", str(error))
+    # Decided or promoted by somebody else; or it was never approved, or its files are deleted.
+    except (AlreadyDecided, PromotionConflict, ConfigurationError, CollectedVersion) as error:
+        return finish_unfulfilled(context, report, error)
     return await_confirmation(context, replace(report, champion=record.version), record, "Promoted")

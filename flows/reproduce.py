@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.finish import finish
@@ -29,7 +30,7 @@ from overnight.tasks.training.train import Candidate
 from overnight.tasks.training.train import train as train_candidate
 
 
-@flow(name="reproduce", persist_result=False)
+@flow(name="reproduce", flow_run_name=run_name, persist_result=False)
 def reproduce(model: ModelName = "digits", version: Version | None = None) -> State:
     """Train a version again from its recorded rows, settings, seed and sources, and compare.
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from overnight.flows.errors import IncompleteRequest, NotAuthorized
 from overnight.flows.run import plan as planning
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.inputs import changes
 from overnight.flows.run.parameters import (
     Approval,
@@ -19,7 +21,7 @@ from overnight.flows.run.parameters import (
 )
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps import data, feedback, reinstate, scoring, training
-from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.finish import await_confirmation, finish, finish_unfulfilled
 from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
@@ -34,7 +36,7 @@ from overnight.tasks.reporting.markdown import page
 from overnight.tasks.reporting.report import RunReport, render
 
 
-@flow(name="retrain", persist_result=False)
+@flow(name="retrain", flow_run_name=run_name, persist_result=False)
 def retrain(
     model: ModelName = "digits",
     ingest_first: bool = True,
@@ -99,8 +101,8 @@ def retrain(
             if override_gates
             else None
         )
-    except Unauthenticated as error:
-        return finish(context, report, "Refused", str(error))
+    except (Unauthenticated, NotAuthorized, IncompleteRequest) as error:
+        return finish_unfulfilled(context, report, error)
     if ingest_first:
         feedback.land_feedback(context)
         may_fetch = planning.may_fetch_next(context)

@@ -6,16 +6,23 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.identity import authenticate, is_manual
 from overnight.flows.run.parameters import ModelName, Version
-from overnight.flows.steps.finish import await_confirmation, finish
+from overnight.flows.steps.finish import await_confirmation, finish_unfulfilled
 from overnight.flows.steps.step import step
-from overnight.store.errors import PromotionConflict, Unauthenticated
+from overnight.store.errors import (
+    CollectedVersion,
+    ConfigurationError,
+    PromotionConflict,
+    Unauthenticated,
+    UnknownVersion,
+)
 from overnight.store.registry.promotions import Promotions
 from overnight.tasks.reporting.report import RunReport
 
 
-@flow(name="rollback", persist_result=False)
+@flow(name="rollback", flow_run_name=run_name, persist_result=False)
 def rollback(
     model: ModelName,
     to: Version | None = None,
@@ -47,10 +54,12 @@ def rollback(
             verb="rolled back",
             manual=to is not None and is_manual(context, to),
         )
+    except (Unauthenticated, UnknownVersion) as error:
+        return finish_unfulfilled(context, report, error)
+    try:
         record = step(Promotions(registry).roll_back)(expected=report.champion, to=to, actor=actor)
-    except Unauthenticated as error:
-        return finish(context, report, "Refused", str(error))
-    except PromotionConflict as error:
-        return finish(context, report, "Superseded", str(error))
+    # Nothing served before, what was named cannot serve, or somebody else was faster.
+    except (ConfigurationError, UnknownVersion, CollectedVersion, PromotionConflict) as error:
+        return finish_unfulfilled(context, report, error)
     manifest = registry.manifest(record.version)
     return await_confirmation(context, replace(report, manifest=manifest), record, "RolledBack")

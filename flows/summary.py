@@ -3,10 +3,10 @@
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from overnight.flows.notify import report
 from overnight.flows.run.channels import channels
+from overnight.flows.run.ending import end, run_name
 from overnight.flows.run.summary_facts import gather
 from overnight.infra.settings import load
 from overnight.infra.stack.prefect_services import ui_url
@@ -15,7 +15,7 @@ from overnight.tasks.notify.message import Link, Message
 from overnight.tasks.reporting import summary as reporting
 
 
-@flow(name="summary", persist_result=False, timeout_seconds=900)
+@flow(name="summary", flow_run_name=run_name, persist_result=False, timeout_seconds=900)
 def summary() -> State:
     """Summarize the last outcome of every model, what waits for a person, and what runs next."""
     settings = load()
@@ -24,7 +24,7 @@ def summary() -> State:
         markdown=reporting.as_markdown(made), key="summary", description=made.title
     )
     if not settings.notifies or "summary" not in settings.notify_kinds:
-        return Completed(name="Summarized", message=made.title)
+        return end("Summarized", made.title)
     message = Message(
         kind="summary",
         title=made.title,

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.run.progress import ProgressReporter
 from overnight.flows.steps.finish import finish
@@ -28,7 +29,7 @@ Trials = Annotated[int, Field(ge=2, le=500)]
 Parallel = Annotated[int, Field(ge=1, le=64)]
 
 
-@flow(name="tune", persist_result=False)
+@flow(name="tune", flow_run_name=run_name, persist_result=False)
 def tune(
     model: ModelName = "digits",
     trials: Trials = 20,

@@ -24,7 +24,8 @@ GUIDES = ROOT / "docs" / "starters"
 WHOLE = "classification"
 # What `overnight up` does with a model that has no version, without a whole stack.
 RUN = (
-    "from overnight.flows.retrain import retrain; print(retrain('tumour', return_state=True).name)"
+    "from overnight.flows.retrain import retrain; from overnight.tasks.outcomes import read; "
+    "state = retrain('tumour', return_state=True); print(read(state.name, state.message).outcome)"
 )
 _BLOCK = re.compile(
     r"(?:^`(?P<file>[\w./]+)`\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```",

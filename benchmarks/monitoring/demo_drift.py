@@ -35,6 +35,7 @@ from benchmarks.monitoring.demo.stack import DemoStack, demo_stack
 from benchmarks.monitoring.demo.traffic import MODEL, Digits, send, send_labels, served_version
 from overnight.models.definition import Places
 from overnight.store.registry.monitoring import DetectorState, MonitorLog, MonitorRecord
+from overnight.tasks.outcomes import of_state
 
 ROOT = Path(__file__).parents[2]
 A_DAY = 300
@@ -70,16 +71,17 @@ class Demo:
         expect(set(answers.versions) == {champion}, f"{champion} answers all requests")
         self.await_shipped(len(digits))
         state = self.stack.monitor()
+        outcome = of_state(state).outcome
         record = MonitorLog(self.stack.bucket, MODEL).last()
         expect(record is not None, f"the monitor wrote a record; it ended as {state}")
         assert record is not None
         right = len(digits) - answers.wrong(digits.labels)
         self.past.append(
-            DayOfDemo(len(self.past) + 1, writers, champion, right, len(digits), state["name"])
+            DayOfDemo(len(self.past) + 1, writers, champion, right, len(digits), outcome)
         )
         self.story.print(
             f"day {len(self.past)}  {writers:8s} {right} of {len(digits)} right "
-            f"({right / len(digits):.1%})   monitor: {state['name']}"
+            f"({right / len(digits):.1%})   monitor: {outcome}"
         )
         return record
 
@@ -107,8 +109,8 @@ class Demo:
         run = self.stack.started_by_an_alarm()
         self.story.print(f"an automation has started {run['name']}: {run['parameters']['reason']}")
         expect(run["parameters"]["reason"] == record.consequence.reason, "the alarm is its reason")
-        state = self.stack.ended(str(run["id"]))["state"]
-        expect(state["name"] == "Promoted", f"it ends Promoted: {state['name']} {state['message']}")
+        ended = of_state(self.stack.ended(str(run["id"]))["state"])
+        expect(ended.outcome == "Promoted", f"it ends Promoted: {ended}")
         version = self.followed()
         manifest = self.stack.manifest(version)
         expect(manifest.run.reason == record.consequence.reason, "its version has that reason")

@@ -67,9 +67,10 @@ registry.champion.append(version, expected=None, actor=Actor("b", "b"))
 FLOW = """
 import time
 from overnight.flows.retrain import retrain
+from overnight.tasks.outcomes import read
 began = time.process_time()
 ended = retrain(ingest_first=False, return_state=True)
-print(ended.name, time.process_time() - began)
+print(read(ended.name, ended.message).outcome, time.process_time() - began)
 """
 
 

@@ -36,12 +36,13 @@ import sys
 from overnight.flows.run.context import ModelContext
 from overnight.flows.retrain import retrain
 from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks.outcomes import read
 override = {"override_gates": True, "requested_by": "ann", "reason": "few epochs are enough here"}
 epochs = int(sys.argv[1])
 ended = retrain(epochs=epochs or None, return_state=True, **(override if epochs else {}))
 registry = ModelRegistry(ModelContext.open("digits").bucket, "digits")
 version = registry.versions()[-1]
-print(ended.name, registry.manifest(version).training.cpu_seconds)
+print(read(ended.name, ended.message).outcome, registry.manifest(version).training.cpu_seconds)
 """
 SCRIPT = """
 import sys

@@ -20,6 +20,7 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.registry import ModelRegistry, Registry
+from overnight.tasks import outcomes
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
@@ -170,18 +171,19 @@ def _runs(api: PrefectApi) -> list[Document]:
         sort="EXPECTED_START_TIME_DESC",
         limit=_LAST_RUNS,
     )
+    ends = [outcomes.of_state(run["state"]) for run in runs]
     return [
         {
             "name": run["name"],
             "id": run["id"],
             "flow": _flow_and_model(run),
-            "state": run["state_name"],
+            "state": end.outcome,
             "type": run["state_type"],
-            "message": (run["state"] or {}).get("message"),
+            "message": end.message or None,
             "started": run["start_time"],
             "seconds": _seconds(run, datetime.now(UTC)),
         }
-        for run in runs
+        for run, end in zip(runs, ends, strict=True)
     ]
 
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-REFUSED, NOTHING_TO_DO, FAILED, DONE = 3, 4, 1, 0
-_BY_NAME = {
+from overnight.tasks import outcomes
+
+NOTHING_TO_DO, REFUSED, WRONG_USAGE, FAILED, DONE = 4, 3, 2, 1, 0
+_BY_OUTCOME = {
     "Refused": REFUSED,
     "UpToDate": NOTHING_TO_DO,
     "NothingNew": NOTHING_TO_DO,
@@ -16,15 +18,16 @@ ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 def exit_code(state: dict[str, Any], flow: str) -> int:
-    """0 done, 1 failed, 3 refused by a gate or alarmed, 4 nothing to do."""
+    """0 done, 1 failed, 2 wrong usage, 3 refused by a gate or alarmed, 4 nothing to do."""
+    outcome = outcomes.of_state(state).outcome
     if state["type"] != "COMPLETED":
-        return FAILED
+        return WRONG_USAGE if outcome == "InvalidRequest" else FAILED
     # A replica refused the version and the promotion was undone; only these flows want this end.
-    if state["name"] == "RolledBack" and flow not in {"rollback", "monitor"}:
+    if outcome == "RolledBack" and flow not in {"rollback", "monitor"}:
         return FAILED
-    return _BY_NAME.get(state["name"], DONE)
+    return _BY_OUTCOME.get(outcome, DONE)
 
 
 def format_state(state: dict[str, Any]) -> str:
-    """The state's name and message on one line."""
-    return f"{state['name']}: {state['message']}" if state.get("message") else str(state["name"])
+    """The outcome and message of a state on one line."""
+    return str(outcomes.of_state(state))

@@ -8,12 +8,11 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from overnight.flows.errors import NotAuthorized
+from overnight.flows.errors import IncompleteRequest, NotAuthorized
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.inputs import TrainingInputs, gather_inputs
 from overnight.flows.run.parameters import Approval, Policy, StartFrom
-from overnight.store.errors import ConfigurationError
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import Finding, Override, RunLineage
 from overnight.store.schema_changes import schema_changes
@@ -125,13 +124,13 @@ def authorize_override(
     proof makes the same candidate again, and no other.
 
     Raises:
-        ConfigurationError: there is no name or no reason.
+        IncompleteRequest: there is no name or no reason.
         NotAuthorized: the person is not among OVERNIGHT_OVERRIDERS.
         Unauthenticated: the proof is not valid, or there is none where it is needed.
     """
     requested_by, reason = requested_by.strip(), reason.strip()
     if not (requested_by and reason):
-        raise ConfigurationError(
+        raise IncompleteRequest(
             "overriding gates needs `requested_by`, a person's name, and a `reason`"
         )
     statement = {**(parameters or {}), "override_gates": True, "reason": reason}

@@ -20,6 +20,7 @@ from overnight.store.registry.live_scores import LiveScores, latest
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.store.registry.monitoring import LiveQuality, MonitorLog
 from overnight.store.registry.registry import ModelRegistry
+from overnight.tasks import outcomes
 from overnight.tasks.data.learned_arrivals import ArrivalVersions, open_reviews
 from overnight.tasks.reporting.summary import ModelSummary, Summary
 
@@ -94,11 +95,12 @@ def _with_runs(api: PrefectApi, summary: ModelSummary, now: datetime) -> ModelSu
         missed=len(missed),
     )
     for last in ended[:1]:
+        ended_as = outcomes.of_state(last["state"])
         return replace(
             summary,
-            outcome=last["state_name"],
+            outcome=ended_as.outcome,
             is_red=last["state_type"] in {"FAILED", "CRASHED"},
-            reason=(last["state"] or {}).get("message") or "",
+            reason=ended_as.message,
             ended_at=_time(last["end_time"] or last["expected_start_time"]),
         )
     return summary

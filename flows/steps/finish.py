@@ -1,4 +1,4 @@
-"""The end of a run: a named state, red only when somebody has to act, and its card."""
+"""The end of a run: its card, and the state that has its outcome."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,38 +6,21 @@ from typing import Literal
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 
+from overnight.flows.errors import NotAuthorized
 from overnight.flows.run.context import ModelContext
+from overnight.flows.run.ending import end
 from overnight.flows.steps import training
 from overnight.flows.steps.tracking import track_run
+from overnight.store.errors import (
+    AlreadyDecided,
+    OvernightError,
+    PromotionConflict,
+    Unauthenticated,
+)
 from overnight.store.registry.alias_record import AliasRecord
+from overnight.tasks.outcomes import Outcome
 from overnight.tasks.reporting.report import RunReport, render
-
-Outcome = Literal[
-    "Promoted",
-    "UpToDate",
-    "NothingNew",
-    "Ingested",
-    "Accepted",
-    "Excluded",
-    "Refused",
-    "Rejected",
-    "AwaitingApproval",
-    "Superseded",
-    "RolledBack",
-    "Challenging",
-    "Stopped",
-    "Unconfirmed",
-    "SourceFailed",
-    "Reproduced",
-    "Differs",
-    "Tuned",
-    "Kept",
-    "Healthy",
-    "Drifted",
-]
-
 
 _NOTHING_DONE = {"UpToDate", "NothingNew"}
 
@@ -71,10 +54,18 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
     create_markdown_artifact(
         markdown=card(), key=f"{report.model}-{flow_run.flow_name}", description=message[:200]
     )
-    # No replica confirmed or refused in time, or no row came: somebody has to look, so it is red.
-    if outcome in {"Unconfirmed", "SourceFailed"}:
-        return Failed(name=outcome, message=message)
-    return Completed(name=outcome, message=message)
+    return end(outcome, message)
+
+
+def finish_unfulfilled(context: ModelContext, report: RunReport, error: OvernightError) -> State:
+    """End a run whose request cannot be carried out, by the error that says why.
+
+    Grey where the request itself was wrong, and green where somebody else was faster.
+    """
+    if isinstance(error, Unauthenticated | NotAuthorized):
+        return finish(context, report, "Denied", str(error))
+    superseded = isinstance(error, PromotionConflict | AlreadyDecided)
+    return finish(context, report, "Superseded" if superseded else "InvalidRequest", str(error))
 
 
 def await_confirmation(

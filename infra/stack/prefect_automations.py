@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from overnight.infra.prefect_api import TAG, Document, PrefectApi
 from overnight.infra.settings import Settings
 from overnight.store.errors import ConfigurationError
-from overnight.tasks.notify.occasions import KIND_OF_STATE, LATE
+from overnight.tasks.notify.occasions import KIND_OF_OUTCOME, LATE
+from overnight.tasks.outcomes import OUTCOMES, RED
 
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _ENDED = [
@@ -27,8 +28,11 @@ RETRIED_TAG = "retry"
 _ONCE_SECONDS = 60.0
 NOTIFY = "/deployments/name/notify/any-model"
 _ENDS = "overnight: people are notified of ends of runs"
+_FAILURES = "overnight: people are notified of runs that failed"
 _LATES = "overnight: people are notified of late runs"
-NOTIFICATIONS = (_ENDS, _LATES)
+NOTIFICATIONS = (_ENDS, _FAILURES, _LATES)
+# Names of Prefect's own states for runs that failed.
+_FAILED = ("Failed", "TimedOut", "Crashed")
 # Runs of ours, but for those that notify: one that fails must not start another.
 _OF_OURS = [
     {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
@@ -113,10 +117,17 @@ def notifications(
     worker takes a run, none takes the one that notifies either.
     """
     kinds = set(settings.notify_kinds)
-    states = [state for state, kind in KIND_OF_STATE.items() if kind in kinds]
     chosen = []
-    if states:
-        chosen.append(_of_ends(deployment, states))
+    outcomes = [outcome for outcome, kind in KIND_OF_OUTCOME.items() if kind in kinds]
+    if green := [each for each in outcomes if each in OUTCOMES - RED]:
+        # The outcome begins the message of the state, which has Prefect's own name.
+        messages = {"prefect.state-message": [f"{outcome}: *" for outcome in green]}
+        what = "Once for each end of a run that somebody may want to know of."
+        chosen.append(_of_ends(_ENDS, what, deployment, ["Completed"], messages))
+    # A run of a kind that is not chosen starts the deployment, too, which then notifies nobody.
+    if failed := sorted({_state_of(outcome) for outcome in outcomes} & set(_FAILED)):
+        what = "Once for each failure of a run."
+        chosen.append(_of_ends(_FAILURES, what, deployment, failed, {}))
     if "late" in kinds:
         chosen.append(_of_late_runs(settings, deployment, list(blocks)))
     return tuple(chosen)
@@ -135,18 +146,24 @@ def _template(template: str) -> Document:
     return {"__prefect_kind": "jinja", "template": template}
 
 
-def _of_ends(deployment: str, states: list[str]) -> Document:
+def _state_of(outcome: str) -> str:
+    return "Failed" if outcome in RED else outcome
+
+
+def _of_ends(
+    name: str, description: str, deployment: str, states: list[str], labels: Mapping[str, list[str]]
+) -> Document:
     parameters = {
         "run": _template(_RUN_ID),
         "state": _template("{{ event.resource['prefect.state-name'] }}"),
     }
     return {
-        "name": _ENDS,
-        "description": "Once for each state of a run that somebody may have to act upon.",
+        "name": name,
+        "description": description,
         "trigger": {
             "type": "event",
             "posture": "Reactive",
-            "match": _RUNS,
+            "match": {**_RUNS, **labels},
             "match_related": _OF_OURS,
             "for_each": [*_EACH, "prefect.state-name", "prefect.run-count"],
             "expect": [f"prefect.flow-run.{state}" for state in states],

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from overnight.store.registry.monitoring import Alarm, MonitorRecord
 from overnight.tasks.notify.message import Kind, Link, Message
 
-# The names of states in which a run may end, and what people choose them by.
-KIND_OF_STATE: Mapping[str, Kind] = {
+# Outcomes of runs and names of Prefect's states, and what people choose them by.
+KIND_OF_OUTCOME: Mapping[str, Kind] = {
     "Refused": "refused",
     "Failed": "failed",
     "TimedOut": "failed",
@@ -52,7 +52,7 @@ class NotifiedRun:
 
     flow: str
     name: str
-    state: str
+    outcome: str
     message: str = ""
     model: str = ""
     starts: int = 0
@@ -74,9 +74,9 @@ def of_run(
 
     Of a run that crashes again and again the first crash is reported, and the last.
     """
-    if run.state == LATE:
+    if run.outcome == LATE:
         return _late(run, links)
-    kind = KIND_OF_STATE.get(run.state)
+    kind = KIND_OF_OUTCOME.get(run.outcome)
     if (
         kind is None
         or kind == "alarm"
@@ -87,9 +87,9 @@ def of_run(
     own = (Link("This run", run.url),) if run.url else ()
     return Message(
         kind=kind,
-        title=f"{run.model or run.flow}: {run.flow} ended {run.state}",
+        title=f"{run.model or run.flow}: {run.flow} ended {run.outcome}",
         model=run.model,
-        outcome=run.state,
+        outcome=run.outcome,
         reason=run.message,
         figures=(("run", run.name), *took, *figures),
         to_do=_crashed(run) if kind == "crashed" else _TO_DO[kind],
@@ -161,7 +161,7 @@ def of_alarms(
         kind="alarm",
         title=f"{run.model}: alarm{', ' if about else ''}{about}",
         model=run.model,
-        outcome=run.state,
+        outcome=run.outcome,
         reason=messages or run.message,
         figures=figures,
         to_do=f"What follows: {follows}" if follows else "Look at the report of the monitor.",

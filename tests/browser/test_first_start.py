@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from overnight.models import catalogue
 from overnight.store.objects.keys import is_version
+from overnight.tasks.outcomes import of_state
 from tests.faults.test_stack_recovery import answers
 from tests.support.browser.prefect_ui import sign_in
 from tests.support.stack import RunningStack, new_stack, stopped_afterwards
@@ -48,7 +49,7 @@ def test_the_first_run_of_a_model_is_in_the_prefect_ui(
     (run,) = (
         run
         for run in empty.prefect.filter("/flow_runs", limit=50)
-        if run["parameters"].get("model") == model and run["state_name"] == "Promoted"
+        if run["parameters"].get("model") == model and of_state(run["state"]).outcome == "Promoted"
     )
 
     sign_in(page, empty)

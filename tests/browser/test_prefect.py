@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, expect
 
+from overnight.tasks.outcomes import of_state
 from tests.support.browser.prefect_ui import sign_in
 from tests.support.stack import RunningStack
 from tests.support.steady_load import steady
@@ -85,7 +86,7 @@ def test_run_with_changed_parameters_completes_and_hot_reloads_the_page(
             lambda: ended_run(stack), seconds=1_200, what="the run that the browser asked for ends"
         )
         assert run is not None
-        assert run["state_name"] == "Promoted", run["state"]
+        assert of_state(run["state"]).outcome == "Promoted", run["state"]
         after = stack.champion()
         assert after != before
         expect(watching.locator("#version")).to_have_text(after)

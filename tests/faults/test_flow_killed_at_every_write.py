@@ -37,7 +37,9 @@ from overnight.models import digits
 digits.DEFINITION = replace(digits.DEFINITION, network="tests.support.networks.constant")
 from overnight.flows.retrain import retrain
 few = {"override_gates": True, "requested_by": "ann", "reason": "few digits will do for a test"}
-print(retrain(epochs=1, ingest_first=False, return_state=True, **few).name)
+from overnight.tasks.outcomes import read
+state = retrain(epochs=1, ingest_first=False, return_state=True, **few)
+print(read(state.name, state.message).outcome)
 """
 
 

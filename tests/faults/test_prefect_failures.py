@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from overnight.tasks.outcomes import of_state
 from tests.faults.test_stack_recovery import (
     answers,
     await_end,
@@ -67,7 +68,7 @@ def test_a_concurrent_retrain_waits_and_has_nothing_left_to_do(stack: RunningSta
 
     ended = datetime.fromisoformat(first["end_time"])
     assert datetime.fromisoformat(second["start_time"]) >= ended
-    assert second["state_name"] == "UpToDate"
+    assert of_state(second["state"]).outcome == "UpToDate"
     after = [one["version"] for one in stack.query_json("versions", "digits")]
     TALLY.holds(len(after) - len(before) <= 1, "one version for one fingerprint")
 

@@ -13,6 +13,7 @@ import pytest
 from overnight.infra.stack import orphan_runs, state_file
 from overnight.infra.stack.processes import is_alive
 from overnight.store.objects.keys import is_version
+from overnight.tasks.outcomes import of_state
 from tests.support.faults.tally import TALLY
 from tests.support.stack import RunningStack
 from tests.support.waiting import until
@@ -50,7 +51,7 @@ def start_retrain(stack: RunningStack, *words: str, force: bool = True) -> str:
 
 
 def state_of(stack: RunningStack, run: str) -> str:
-    return stack.prefect.request("GET", f"/flow_runs/{run}")["state_name"]
+    return of_state(stack.prefect.request("GET", f"/flow_runs/{run}")["state"]).outcome
 
 
 def crashed(stack: RunningStack, run: str) -> bool:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prefect.client.schemas.objects import State
 
 from overnight.cli.runs import start
 from overnight.flows.challenge import challenge
@@ -19,6 +18,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.request_proof import Statement, sign_statement
 from tests.support.examples import FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 from tests.support.signing_keys import SIGNER, alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -52,10 +52,6 @@ def tokens(manual: FlowEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file.write_text(f"ada {ADA}\nbob {BOB}\n")
     file.chmod(0o600)
     monkeypatch.setenv("OVERNIGHT_ADMIN_TOKENS_FILE", str(file))
-
-
-def ended(state: State) -> tuple[str, str]:
-    return str(state.name), str(state.message)
 
 
 def champion(flow_environment: FlowEnvironment) -> AliasRecord | None:
@@ -94,8 +90,9 @@ def test_where_tokens_are_known_a_claimed_name_decides_nothing(
     state = promote(FIRST, "digits", decision=decision, requested_by="ada", return_state=True)  # type: ignore[call-overload]
 
     name, message = ended(state)
-    assert state.is_completed()
-    assert name == "Refused"
+    # Neither green as a decision is, nor red: it was the request that was wrong.
+    assert state.is_cancelled()
+    assert name == "Denied"
     assert "'ada' is only claimed" in message
     assert "OVERNIGHT_TOKEN" in message
     assert ModelRegistry(manual.bucket, "digits").decisions.find(FIRST) is None
@@ -113,7 +110,7 @@ def test_where_up_made_a_token_the_command_uses_it_and_a_claimed_name_decides_no
     signed = start.proof(load(), Statement("promote", "digits", statement))
     proved = promote(FIRST, "digits", reason="good", return_state=True, **signed)  # type: ignore[call-overload]
 
-    assert ended(typed)[0] == "Refused"
+    assert ended(typed)[0] == "Denied"
     assert "the token that `overnight up` made" in ended(typed)[1]
     assert ended(proved)[0] == "Promoted"
     decision = ModelRegistry(manual.bucket, "digits").decisions.find(FIRST)
@@ -134,7 +131,7 @@ def test_a_proof_of_something_else_is_refused(
 ) -> None:
     state = promote(FIRST, "digits", requested_by="ada", proof=signed, return_state=True)
 
-    assert ended(state)[0] == "Refused"
+    assert ended(state)[0] == "Denied"
     assert ModelRegistry(manual.bucket, "digits").decisions.find(FIRST) is None
 
 
@@ -193,7 +190,7 @@ def test_the_proof_of_a_challenge_holds_for_no_other_bounds(
         "digits", version=SECOND, reason="again", proof=signed, return_state=True, **other
     )  # type: ignore[call-overload]
 
-    assert ended(state)[0] == "Refused"
+    assert ended(state)[0] == "Denied"
     assert alias_log(manual.bucket, "digits", CHALLENGER).current() is None
 
 
@@ -222,7 +219,7 @@ def test_the_proof_of_an_override_holds_for_no_other_parameters(
 
     state = retrain(return_state=True, **parameters | other)  # type: ignore[call-overload]
 
-    assert ended(state)[0] == "Refused"
+    assert ended(state)[0] == "Denied"
     assert "no token that is known here authenticates this request" in ended(state)[1]
 
 
@@ -233,7 +230,7 @@ def test_a_claimed_name_neither_approves_by_a_challenge_nor_rolls_back_to_a_wait
     back = rollback("digits", to=SECOND, requested_by="ada", return_state=True)
 
     for state in (tried, back):
-        assert ended(state)[0] == "Refused"
+        assert ended(state)[0] == "Denied"
         assert "'ada' is only claimed" in ended(state)[1]
     assert ModelRegistry(manual.bucket, "digits").decisions.find(SECOND) is None
     assert champion(manual) is None

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from prefect.client.schemas.objects import State
 
 from overnight.flows.challenge import challenge
 from overnight.store.registry.acknowledgement import Acknowledgement
@@ -14,6 +13,7 @@ from overnight.store.registry.challenges import Withdrawal
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.examples import FILES, manifest
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 from tests.support.signing_keys import SIGNER, alias_log, challenges, registry
 from tests.support.waiting import until
 
@@ -33,10 +33,6 @@ def published(flow_environment: FlowEnvironment) -> FlowEnvironment:
         FIRST, expected=None, actor=Actor("ann", "the first")
     )
     return flow_environment
-
-
-def ended(state: State) -> tuple[str, str]:
-    return str(state.name), str(state.message)
 
 
 def test_a_challenge_is_started_once_and_stopped_once(published: FlowEnvironment) -> None:
@@ -68,7 +64,7 @@ def test_a_canary_can_be_approved_with_its_start_and_is_not_promoted(
     published: FlowEnvironment,
 ) -> None:
     refused = challenge("digits", version=SECOND, mode="canary", return_state=True)
-    assert refused.is_failed()
+    assert ended(refused)[0] == "InvalidRequest"
     assert "is not approved" in str(refused.message)
 
     state = challenge(
@@ -174,7 +170,7 @@ def test_without_any_acknowledgement_the_run_fails(
     state = challenge("digits", version=SECOND, return_state=True)
 
     assert state.is_failed()
-    assert state.name == "Unconfirmed"
+    assert ended(state)[0] == "Unconfirmed"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +186,6 @@ def test_invalid_parameters_start_nothing(
 ) -> None:
     state = challenge("digits", return_state=True, **parameters)  # type: ignore[call-overload]
 
-    assert state.is_failed()
+    assert ended(state)[0] == "InvalidRequest" or state.is_failed()
     assert named in str(state.message)
     assert alias_log(published.bucket, "digits", CHALLENGER).current() is None

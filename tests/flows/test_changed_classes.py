@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from prefect.client.schemas.objects import State
 
 from overnight.flows.promote import promote
 from overnight.flows.retrain import retrain
@@ -11,13 +10,10 @@ from overnight.models import digits
 from overnight.models.gates import AtLeast, MaximumRegression
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
-
-
-def ended(state: State) -> tuple[str, str]:
-    return str(state.name), str(state.message)
 
 
 def test_a_version_that_no_gate_can_compare_is_published_and_waits_for_approval(

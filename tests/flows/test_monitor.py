@@ -28,6 +28,7 @@ from tests.support import monitored_digits
 from tests.support.crashing_stores import ForwardingBucket, Killed
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.monitored_digits import NearestMean
+from tests.support.outcomes import ended
 from tests.support.prediction_log import answered, segment, sent
 from tests.support.signing_keys import alias_log
 
@@ -66,7 +67,7 @@ class Watched:
 
     def run(self) -> tuple[str, str]:
         state: State = monitor("digits", return_state=True)
-        return str(state.name), str(state.message)
+        return ended(state)
 
     def last(self) -> MonitorRecord:
         record = self.log.last()

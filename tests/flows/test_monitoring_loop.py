@@ -23,6 +23,7 @@ from overnight.models.definition import Places
 from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import outcome
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.signing_keys import registry
 from tests.support.waiting import until
@@ -70,7 +71,7 @@ class Loop:
         state = monitor(MODEL, return_state=True)
         record = MonitorLog(self.environment.bucket, MODEL).last()
         assert record is not None
-        return answers, str(state.name), record
+        return answers, outcome(state), record
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def loop(
     copy_project(project, SIZE)
     monkeypatch.chdir(project)
     ended = retrain(MODEL, return_state=True)
-    assert ended.name == "Promoted", ended.message
+    assert outcome(ended) == "Promoted", ended.message
     settings = follow_settings(s3_address, serving_workers="1", prediction_log_segment_seconds="1")
     with run_serving(place=tmp_path / "host", folder=tmp_path, **settings) as serving:
         yield Loop(
@@ -113,7 +114,7 @@ def test_drift_is_noticed_named_retrained_for_and_learned_and_no_drift_is_not(lo
 
     # Then the run that the automation starts has that reason, and learns what was labelled.
     ended = retrain(**parameters(record), return_state=True)
-    assert ended.name == "Promoted", ended.message
+    assert outcome(ended) == "Promoted", ended.message
     second = loop.follow()
     manifest = registry(loop.environment.bucket, MODEL).manifest(second)
     assert manifest.compared_with == first

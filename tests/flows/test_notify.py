@@ -10,6 +10,7 @@ from overnight.flows import notify as flow_module
 from overnight.flows.notify import notify
 from overnight.infra.prefect_api import PrefectApi
 from overnight.store.registry.monitoring import Alarm, MonitorLog, MonitorRecord
+from tests.support.outcomes import outcome
 from tests.support.webhook_receiver import receiving
 
 pytestmark = pytest.mark.servers
@@ -54,13 +55,13 @@ def run_in(api: PrefectApi, state: str, kind: str, message: str = "") -> str:
 
 
 def test_a_refused_run_reaches_the_receiver_with_its_reason_and_link(api, receiver):
-    run = run_in(api, "Refused", "COMPLETED", "accuracy 0.91, expected at least 0.95")
+    run = run_in(api, "Completed", "COMPLETED", "Refused: accuracy 0.91, expected at least 0.95")
 
-    state = notify(run=run, state="Refused", return_state=True)
+    state = notify(run=run, state="Completed", return_state=True)
 
     (body,) = receiver.bodies
     document = json.loads(body)
-    assert state.name == "Delivered"
+    assert outcome(state) == "Delivered"
     assert document["title"] == "digits: retrain ended Refused"
     assert document["reason"] == "accuracy 0.91, expected at least 0.95"
     assert document["links"]["This run"].endswith(f"/runs/flow-run/{run}")
@@ -69,8 +70,8 @@ def test_a_refused_run_reaches_the_receiver_with_its_reason_and_link(api, receiv
 def test_a_run_that_is_gone_or_began_after_all_is_reported_to_nobody(api, receiver):
     began = run_in(api, "Running", "RUNNING")
 
-    assert notify(run=began, state="Late", return_state=True).name == "NothingNew"
-    assert notify(run=str(uuid.uuid4()), state="Failed", return_state=True).name == "NothingNew"
+    assert outcome(notify(run=began, state="Late", return_state=True)) == "NothingNew"
+    assert outcome(notify(run=str(uuid.uuid4()), state="Failed", return_state=True)) == "NothingNew"
     assert receiver.bodies == []
 
 
@@ -81,7 +82,7 @@ def test_its_own_failure_is_red_and_says_which_channel(api, monkeypatch, caplog)
         monkeypatch.setenv("OVERNIGHT_NOTIFY_WEBHOOK_SECRET", SECRET)
         state = notify(run=run, state="Failed", return_state=True)
 
-    assert (state.name, state.type.value) == ("Undelivered", "FAILED")
+    assert (outcome(state), state.type.value) == ("Undelivered", "FAILED")
     assert "webhook at 127.0.0.1: answered 404" in state.message
     assert "not delivered everywhere" in caplog.text
     assert SECRET not in caplog.text
@@ -90,19 +91,19 @@ def test_its_own_failure_is_red_and_says_which_channel(api, monkeypatch, caplog)
 def test_a_block_of_prefect_gets_the_text_and_one_that_does_not_exist_is_named(api, monkeypatch):
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
-    run = run_in(api, "Unconfirmed", "FAILED", "no host answered")
+    run = run_in(api, "Failed", "FAILED", "Unconfirmed: no host answered")
     with receiving() as receiver:
         block = CustomWebhookNotificationBlock(
             name="team", url=receiver.url, json_data={"text": "{{body}}", "about": "{{subject}}"}
         )
         block.save("team", overwrite=True)
         monkeypatch.setenv("OVERNIGHT_NOTIFY_BLOCKS", "custom-webhook/team,custom-webhook/nobody")
-        state = notify(run=run, state="Unconfirmed", return_state=True)
+        state = notify(run=run, state="Failed", return_state=True)
 
     document = json.loads(receiver.bodies[0])
     assert "no host answered" in document["text"]
     assert document["about"] == "overnight: digits: retrain ended Unconfirmed"
-    assert state.name == "Undelivered"
+    assert outcome(state) == "Undelivered"
     assert "Prefect gives no block custom-webhook/nobody" in state.message
     assert receiver.url not in state.message
 
@@ -116,8 +117,8 @@ def test_an_alarm_is_reported_once_until_it_ends(api, receiver, s3_bucket):
             model="digits", sequence=sequence, champion=None, since=None, until=NOW, alarms=(alarm,)
         )
         log.append(written)
-        run = run_in(api, "Drifted", "COMPLETED", "retrain: labels say so")
-        names.append(notify(run=run, state="Drifted", return_state=True).name)
+        run = run_in(api, "Completed", "COMPLETED", "Drifted: retrain: labels say so")
+        names.append(outcome(notify(run=run, state="Completed", return_state=True)))
 
     assert names == ["Delivered", "NothingNew"]
     (body,) = receiver.bodies
@@ -126,17 +127,17 @@ def test_an_alarm_is_reported_once_until_it_ends(api, receiver, s3_bucket):
 
 def test_without_the_store_an_alarm_is_reported_all_the_same(api, receiver, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", "wrong")
-    run = run_in(api, "Drifted", "COMPLETED", "retrain: labels say so")
+    run = run_in(api, "Completed", "COMPLETED", "Drifted: retrain: labels say so")
 
-    assert notify(run=run, state="Drifted", return_state=True).name == "Delivered"
+    assert outcome(notify(run=run, state="Completed", return_state=True)) == "Delivered"
     assert "labels say so" in json.loads(receiver.bodies[0])["reason"]
 
 
 def test_kinds_that_nobody_chose_are_not_sent(api, receiver, monkeypatch):
     monkeypatch.setenv("OVERNIGHT_NOTIFY_KINDS", "failed")
-    run = run_in(api, "Refused", "COMPLETED")
+    run = run_in(api, "Completed", "COMPLETED", "Refused: accuracy")
 
-    assert notify(run=run, state="Refused", return_state=True).name == "NothingNew"
+    assert outcome(notify(run=run, state="Completed", return_state=True)) == "NothingNew"
     assert receiver.bodies == []
 
 

@@ -8,9 +8,9 @@ from overnight.flows.ingest import ingest
 from overnight.flows.retrain import retrain
 from overnight.store.datasets.landing import Landing
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_retrain import ended
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.genuine_sales import STORES, arriving, parquet
+from tests.support.outcomes import ended
 from tests.support.signing_keys import alias_log
 
 pytestmark = [pytest.mark.servers, pytest.mark.training, pytest.mark.timeout(600)]

@@ -6,8 +6,9 @@ from overnight.flows.ingest import ingest
 from overnight.flows.run.context import ModelContext
 from overnight.flows.tune import tune
 from overnight.store.registry.tuned_settings import TunedSettings, TunedSettingsLog
-from tests.flows.test_retrain import ended, newest_card
+from tests.flows.test_retrain import newest_card
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 

@@ -15,6 +15,7 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
 from overnight.store.registry.registry import ModelRegistry, Registry
+from overnight.tasks import outcomes
 from overnight.tasks.reporting.monitor_summary import (
     alarm_line,
     earlier_alarm,
@@ -47,7 +48,7 @@ def run(model: str, *, last: bool, wait: bool, as_json: bool) -> None:
     state = follow.follow(settings, started, model, console)
     console.print(f"{model}  {exit_codes.format_state(state)}")
     code = exit_codes.exit_code(state, "monitor")
-    if state["name"] in {"Healthy", "Drifted", "RolledBack"}:
+    if outcomes.of_state(state).outcome in {"Healthy", "Drifted", "RolledBack"}:
         _print_newest(bucket, model, as_json=as_json)
     sys.exit(code)
 

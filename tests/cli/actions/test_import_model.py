@@ -27,6 +27,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import TensorSpec
 from overnight.tasks.training.train import train
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import outcome
 from tests.support.signing_keys import alias_log
 
 pytestmark = [
@@ -110,7 +111,7 @@ def test_a_network_is_served_as_it_is_and_trained_on_from_its_weights_when_it_ha
     first = retrain(model="churn", return_state=True)
 
     # Then its own weights are the version, which serving answers with.
-    assert first.name == "Promoted", first.message
+    assert outcome(first) == "Promoted", first.message
     registry = ModelRegistry(flow_environment.bucket, "churn")
     version = alias_log(flow_environment.bucket, "churn").current().version
     manifest = registry.manifest(version)
@@ -127,7 +128,7 @@ def test_a_network_is_served_as_it_is_and_trained_on_from_its_weights_when_it_ha
     Path("rows/churn/arrival-0002.csv").write_text(
         "\n".join([rows[0], *(f"{n / 7:.3f},{n},0,1" for n in range(20))])
     )
-    assert retrain(model="churn", return_state=True).name == "UpToDate"
+    assert outcome(retrain(model="churn", return_state=True)) == "UpToDate"
 
     # When it gets losses and settings, then it is trained on from these weights.
     declared(
@@ -145,7 +146,7 @@ def test_a_network_is_served_as_it_is_and_trained_on_from_its_weights_when_it_ha
             "validation_share=0.2, patience_epochs=1)"
         ),
     )
-    assert retrain(model="churn", return_state=True).name == "Promoted"
+    assert outcome(retrain(model="churn", return_state=True)) == "Promoted"
     version = alias_log(flow_environment.bucket, "churn").current().version
     trained = registry.manifest(version)
     assert not trained.training.as_it_is

@@ -25,6 +25,7 @@ from overnight.store.registry.monitoring import (
     MonitorRecord,
 )
 from overnight.tasks.reporting.summary import as_text
+from tests.support.outcomes import outcome
 from tests.support.serving import bundles
 from tests.support.signing_keys import alias_log
 from tests.support.webhook_receiver import receiving
@@ -90,8 +91,8 @@ def full(api, s3_bucket, s3_address):
             alarms=(alarm,), consequence=Consequence(action="retrain", reason="labels say so"),
         )
     )  # fmt: skip
-    run_in(api, "COMPLETED", "Promoted", NOW - timedelta(hours=30))
-    run_in(api, "COMPLETED", "Refused", NOW - timedelta(hours=5), "accuracy 0.91 < 0.95")
+    run_in(api, "COMPLETED", "Completed", NOW - timedelta(hours=30), "Promoted: it serves")
+    run_in(api, "COMPLETED", "Completed", NOW - timedelta(hours=5), "Refused: accuracy 0.91 < 0.95")
     run_in(api, "SCHEDULED", "Late", NOW - timedelta(hours=1))
     run_in(api, "SCHEDULED", "Scheduled", NOW + timedelta(hours=19))
     return api
@@ -149,7 +150,7 @@ def test_the_flow_makes_the_card_and_sends_the_same_text(full, monkeypatch):
         monkeypatch.setenv("OVERNIGHT_NOTIFY_WEBHOOK_SECRET", "a-secret-that-is-long-enough")
         sent = summary(return_state=True)
 
-    assert (quiet.name, sent.name) == ("Summarized", "Delivered")
+    assert (outcome(quiet), outcome(sent)) == ("Summarized", "Delivered")
     document = json.loads(receiver.bodies[0])
     assert document["kind"] == "summary"
     assert "accuracy 0.91 < 0.95" in document["text"]

@@ -15,9 +15,10 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.data.snapshot import snapshot
-from tests.flows.test_retrain import OVERRIDE, ended, newest_card
+from tests.flows.test_retrain import OVERRIDE, newest_card
 from tests.support.examples import FILES, VERSION, manifest
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 from tests.support.signing_keys import SIGNER, alias_log, registry
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -121,8 +122,11 @@ def test_a_bad_arrival_is_quarantined_and_the_others_are_ingested(learned: FlowE
     assert [refusal.arrival for refusal in refused] == ["blank", "blank"]
 
 
-def test_a_decision_about_an_unknown_arrival_is_an_error(learned: FlowEnvironment) -> None:
+def test_a_decision_about_an_unknown_arrival_is_an_invalid_request(
+    learned: FlowEnvironment,
+) -> None:
     state = accept("many", "digits", return_state=True)
 
-    assert state.is_failed()
+    assert state.is_cancelled()
+    assert ended(state)[0] == "InvalidRequest"
     assert "digits has no arrival 'many'" in str(state.message)

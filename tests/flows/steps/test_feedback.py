@@ -12,8 +12,8 @@ from overnight.store.datasets.landing import Landing
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
 from overnight.store.predictions.tables import LabelTable, PredictionTable, SegmentId
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
-from tests.flows.test_retrain import ended
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 HOST = SegmentId("c" * 32, 1)

@@ -11,8 +11,9 @@ from overnight.store.registry import versions
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.manifest import Manifest
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_retrain import OVERRIDE, champion, ended
+from tests.flows.test_retrain import OVERRIDE, champion
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, alias_log, registry
 

@@ -7,9 +7,10 @@ from overnight.flows.retrain import retrain
 from overnight.flows.run.context import ModelContext
 from overnight.store.registry.live_scores import LiveScores
 from tests.flows.steps.test_data import inverted, learned
-from tests.flows.test_retrain import ended, newest_card
+from tests.flows.test_retrain import newest_card
 from tests.support.examples import VERSION
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended
 
 __all__ = ["learned"]
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]

@@ -13,6 +13,7 @@ from overnight.models.definition import Delivery
 from overnight.models.digits.source import DigitsSource
 from overnight.models.errors import UnusableSource
 from tests.support.flow_environment import FlowEnvironment
+from tests.support.outcomes import ended as support_ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 FAILURE = (
@@ -34,7 +35,8 @@ class Failing(DigitsSource):
 
 
 def ended(state: State) -> tuple[str, str, str]:
-    return str(state.name), state.type.value, str(state.message)
+    outcome, message = support_ended(state)
+    return outcome, state.type.value, message
 
 
 @pytest.mark.usefixtures("constant_digits")

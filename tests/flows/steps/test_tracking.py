@@ -6,10 +6,11 @@ import pytest
 
 from overnight.flows.retrain import retrain
 from overnight.store.registry.registry import ModelRegistry
-from tests.flows.test_retrain import OVERRIDE, champion, ended, newest_card
+from tests.flows.test_retrain import OVERRIDE, champion, newest_card
 from tests.support.faults.fault_proxy import Fault, FaultKind, FaultProxy
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.mlflow_server import MlflowServer, values
+from tests.support.outcomes import ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 PASSWORD = "never-to-be-seen"

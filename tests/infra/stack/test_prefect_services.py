@@ -381,19 +381,22 @@ def notifications(api: PrefectApi) -> list[dict[str, object]]:
 @pytest.mark.servers
 def test_an_outcome_starts_one_notification_and_one_that_fails_starts_none(notified):
     api, _ = notified
-    refused = {"type": "COMPLETED", "name": "Refused", "message": "accuracy"}
+    refused = {"type": "COMPLETED", "message": "Refused: accuracy"}
+    unconfirmed = {"type": "FAILED", "message": "Unconfirmed: nobody"}
     crashed = {"type": "CRASHED", "name": "Crashed"}
 
     failed = run_of(api, "notify", {"type": "FAILED", "name": "Failed"})
-    quiet = run_of(api, "retrain", {"type": "COMPLETED", "name": "Promoted"})
+    quiet = run_of(api, "retrain", {"type": "COMPLETED", "message": "Promoted: serving"})
     # A worker reports one crash twice.
     twice = run_of(api, "retrain", crashed, crashed)
+    alone = run_of(api, "retrain", unconfirmed)
     last = run_of(api, "retrain", refused)
 
-    until(lambda: {"run": last, "state": "Refused"} in notifications(api), what="a notification")
+    until(lambda: {"run": last, "state": "Completed"} in notifications(api), what="a notification")
     until(lambda: {"run": twice, "state": "Crashed"} in notifications(api), what="the crash")
+    until(lambda: {"run": alone, "state": "Failed"} in notifications(api), what="the red one")
     reported = [parameters.get("run") for parameters in notifications(api)]
-    assert reported.count(twice) == reported.count(last) == 1
+    assert [reported.count(run) for run in (twice, alone, last)] == [1, 1, 1]
     assert failed not in reported
     assert quiet not in reported
 

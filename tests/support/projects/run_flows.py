@@ -16,12 +16,14 @@ AT_ONCE = 3
 def main() -> None:
     replies, sys.stdout = sys.stdout, sys.stderr
     from overnight.flows.retrain import retrain
+    from overnight.tasks import outcomes
 
     def run(model: str, parameters: dict) -> dict:
         began = time.monotonic()
         # What a run raises is the message of its state, as in the Prefect UI.
         state = retrain(model, return_state=True, **parameters)
-        ended = {"outcome": str(state.name), "message": str(state.message)}
+        end = outcomes.read(state.name, state.message)
+        ended = {"outcome": end.outcome, "message": end.message}
         return {"model": model, **ended, "seconds": time.monotonic() - began}
 
     for line in sys.stdin:

@@ -7,7 +7,7 @@ import pytest
 from overnight.store.registry.monitoring import Alarm, Consequence, MonitorRecord
 from overnight.tasks.notify import message as messages
 from overnight.tasks.notify.occasions import (
-    KIND_OF_STATE,
+    KIND_OF_OUTCOME,
     NotifiedRun,
     of_alarms,
     of_run,
@@ -18,10 +18,10 @@ NOW = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
 
 def run(state: str, **changed) -> NotifiedRun:
     values = {"flow": "retrain", "name": "retrain-digits", "model": "digits"}
-    return NotifiedRun(state=state, **values | changed)
+    return NotifiedRun(outcome=state, **values | changed)
 
 
-@pytest.mark.parametrize("state", sorted(KIND_OF_STATE.keys() - {"Drifted"}))
+@pytest.mark.parametrize("state", sorted(KIND_OF_OUTCOME.keys() - {"Drifted"}))
 def test_every_outcome_names_the_model_and_what_to_do(state):
     message = of_run(run(state, message="because of this", url="http://p/v2/runs/1"))
 

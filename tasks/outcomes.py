@@ -1,0 +1,81 @@
+"""Outcomes of runs: how a run ended, in our words, and how its state in Prefect carries that.
+
+Prefect's lists find runs by the names of its own states, so a run that ended is *Completed*,
+*Failed* or *Cancelled* there. The outcome is the first word of the state's message, the last word
+of the run's name, and one of its tags. Everything that needs it reads it here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Outcome = Literal[
+    "Promoted",
+    "UpToDate",
+    "NothingNew",
+    "Ingested",
+    "Accepted",
+    "Excluded",
+    "Refused",
+    "Rejected",
+    "AwaitingApproval",
+    "Superseded",
+    "RolledBack",
+    "Challenging",
+    "Stopped",
+    "Unconfirmed",
+    "SourceFailed",
+    "Reproduced",
+    "Differs",
+    "Tuned",
+    "Kept",
+    "Healthy",
+    "Drifted",
+    "Denied",
+    "InvalidRequest",
+    "Summarized",
+    "Delivered",
+    "Undelivered",
+]
+OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
+# Somebody has to act: no replica confirmed or refused in time, no row came, nobody was reached.
+RED: frozenset[str] = frozenset({"Unconfirmed", "SourceFailed", "Undelivered"})
+# The request itself was wrong: nothing was done, and only who requested it can change that.
+GREY: frozenset[str] = frozenset({"Denied", "InvalidRequest"})
+# The names that Prefect gives to these states; a state of another name has said all by that.
+_UNNAMED = frozenset({"Completed", "Failed", "Cancelled"})
+_SEPARATOR = ": "
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended, or in which state it is: one of ours, or the name of Prefect's state."""
+
+    outcome: str
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.outcome}{_SEPARATOR}{self.message}" if self.message else self.outcome
+
+
+def read(name: str | None, message: str | None) -> RunEnd:
+    """The outcome in the name and message of a state.
+
+    Releases before this one named the state itself by the outcome: those runs are read as well.
+    """
+    name, message = name or "", message or ""
+    outcome, _, rest = message.partition(_SEPARATOR)
+    if name in _UNNAMED and outcome in OUTCOMES:
+        return RunEnd(outcome, rest)
+    return RunEnd(name, message)
+
+
+def of_state(state: Mapping[str, Any] | None) -> RunEnd:
+    """As `read`, of a state as Prefect's API has it; None is a run without a state."""
+    return read(state["name"], state.get("message")) if state else RunEnd("")
+
+
+def without_outcome(name: str) -> str:
+    """The name of a run without the outcome that an earlier try appended to it."""
+    words = name.split(" ")
+    return " ".join(words[:-1]) if len(words) > 1 and words[-1] in OUTCOMES else name
