@@ -48,7 +48,7 @@ _SEPARATOR = ": "
 
 
 @dataclass(frozen=True)
-class RunEnd:
+class OutcomeOfRun:
     """How a run ended, or in which state it is: one of ours, or the name of Prefect's state."""
 
     outcome: str
@@ -58,7 +58,7 @@ class RunEnd:
         return f"{self.outcome}{_SEPARATOR}{self.message}" if self.message else self.outcome
 
 
-def read(name: str | None, message: str | None) -> RunEnd:
+def read(name: str | None, message: str | None) -> OutcomeOfRun:
     """The outcome in the name and message of a state.
 
     Releases before this one named the state itself by the outcome: those runs are read as well.
@@ -66,13 +66,13 @@ def read(name: str | None, message: str | None) -> RunEnd:
     name, message = name or "", message or ""
     outcome, _, rest = message.partition(_SEPARATOR)
     if name in _UNNAMED and outcome in OUTCOMES:
-        return RunEnd(outcome, rest)
-    return RunEnd(name, message)
+        return OutcomeOfRun(outcome, rest)
+    return OutcomeOfRun(name, message)
 
 
-def of_state(state: Mapping[str, Any] | None) -> RunEnd:
+def of_state(state: Mapping[str, Any] | None) -> OutcomeOfRun:
     """As `read`, of a state as Prefect's API has it; None is a run without a state."""
-    return read(state["name"], state.get("message")) if state else RunEnd("")
+    return read(state["name"], state.get("message")) if state else OutcomeOfRun("")
 
 
 def without_outcome(name: str) -> str:

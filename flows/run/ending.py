@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from overnight.tasks.outcomes import GREY, OUTCOMES, RED, Outcome, RunEnd, without_outcome
+from overnight.tasks.outcomes import GREY, OUTCOMES, RED, Outcome, OutcomeOfRun, without_outcome
 
 # Two words at random, with which the scheduler and the form fill the name: `wandering-ant`.
 _GENERATED = re.compile(r"[A-Za-z]+-[A-Za-z]+")
@@ -37,7 +37,7 @@ def end(outcome: Outcome, message: str) -> State:
     the message, ends the name of the run, and is one of its tags.
     """
     _label(outcome)
-    text = str(RunEnd(outcome, message))
+    text = str(OutcomeOfRun(outcome, message))
     if outcome in RED:
         return Failed(message=text)
     return Cancelled(message=text) if outcome in GREY else Completed(message=text)
