@@ -1,7 +1,7 @@
-"""Outcomes of runs: how a run ended, in our words, and how its state in Prefect carries that.
+"""Outcomes of runs: how a run ended, and how its state in Prefect carries that.
 
 Prefect's lists find runs by the names of its own states, so a run that ended is *Completed*,
-*Failed* or *Cancelled* there. The outcome is the first word of the state's message, the last word
+*Failed* or *Cancelled* there. The outcome is the beginning of the state's message, the end
 of the run's name, and one of its tags. Everything that needs it reads it here.
 """
 
@@ -77,5 +77,5 @@ def of_state(state: Mapping[str, Any] | None) -> OutcomeOfRun:
 
 def without_outcome(name: str) -> str:
     """The name of a run without the outcome that an earlier try appended to it."""
-    words = name.split(" ")
-    return " ".join(words[:-1]) if len(words) > 1 and words[-1] in OUTCOMES else name
+    given, _, last = name.rpartition(" ")
+    return given if given and last in OUTCOMES else name
