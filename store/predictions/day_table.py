@@ -22,7 +22,7 @@ from overnight.store.datasets.parquet_writer import write_files
 from overnight.store.datasets.table_address import TableAddress
 from overnight.store.datasets.table_errors import LostRaceError
 from overnight.store.errors import CorruptTable, StoreUnavailable
-from overnight.store.predictions import committed_segments, tensor_columns
+from overnight.store.predictions import closed_periods, committed_segments, tensor_columns
 from overnight.store.predictions.columns import DAY
 from overnight.store.predictions.committed_segments import SegmentId
 
@@ -146,6 +146,24 @@ class DayTable:
         self.vacuum()
         return deleted
 
+    def close(self, until: datetime) -> None:
+        """Close the period that ends with `until`: no row that comes later is `collected` in it.
+
+        What was committed before is read by every reading that begins after this. A table that
+        nothing was written to yet is created, because its first writer may be under way.
+
+        Raises:
+            StoreUnavailable, StoreDenied, CorruptTable
+        """
+        if self.address.open() is None:
+            self._create()
+
+        def closed(table: DeltaTable) -> int:
+            closed_periods.close(table, until)
+            return 0
+
+        self._retried(closed)
+
     def vacuum(self) -> None:
         """Remove the files of rows that were deleted or rewritten, and the log of how they came.
 
@@ -203,9 +221,13 @@ class DayTable:
     def _append_segments(
         self,
         segments: Sequence[SegmentId],
-        rows_of: Callable[[frozenset[SegmentId]], Batches],
+        collected: datetime | None,
+        rows_of: Callable[[frozenset[SegmentId], datetime], Batches],
     ) -> frozenset[SegmentId]:
         """Add the rows of those segments that the table has not had yet, in one commit.
+
+        `rows_of` gives the rows of segments, collected at a time: `collected`, by default now, or
+        right after the last closed period.
 
         Returns those that this call added; the others are in the table by the hand of others.
         """
@@ -221,13 +243,16 @@ class DayTable:
                     missing = frozenset(segments) - committed_segments.committed(table, segments)
                 if missing:
                     attempted = missing
-                    self._add(rows_of(missing), missing, writer)
+                    at = closed_periods.stamp(table, collected or datetime.now(UTC))
+                    self._add(rows_of(missing, at), missing, writer, at)
             except LostRaceError:
                 continue
             return missing
         raise self._lost_all()
 
-    def _add(self, batches: Batches, segments: frozenset[SegmentId], writer: str) -> None:
+    def _add(
+        self, batches: Batches, segments: frozenset[SegmentId], writer: str, at: datetime
+    ) -> None:
         table, rows = self._fitted([batch for _, batch in batches])
         by_day: dict[date, list[pa.RecordBatch]] = {}
         for (day, _), batch in zip(batches, rows, strict=True):
@@ -235,6 +260,8 @@ class DayTable:
         with self.address.translated_errors():
             if committed_segments.committed(table, segments):
                 raise LostRaceError(self.address.where, "others added a segment meanwhile")
+            if closed_periods.stamp(table, at) != at:
+                raise LostRaceError(self.address.where, "the period was closed meanwhile")
             actions: list[AddAction | RemoveAction] = []
             for day, each in by_day.items():
                 actions += self._write(each, day, _columns(table))

@@ -7,7 +7,7 @@ Both are Delta tables that any engine reads, partitioned by `day`. Their columns
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -63,18 +63,19 @@ class PredictionTable(DayTable):
         """Add the rows of segments, each exactly once, in one commit.
 
         Returns the segments whose rows this call added; the others had come before. The records
-        are sound (`columns.problem`). They were `collected` at this time, or else at the commit.
+        are sound (`columns.problem`). They were `collected` at this time, or else at the commit,
+        and never in a period that was closed before (`close`).
 
         Raises:
             StoreUnavailable: after any number of tries it is safe to try again.
             StoreDenied, CorruptTable
         """
 
-        def rows(segments: frozenset[SegmentId]) -> Batches:
+        def rows(segments: frozenset[SegmentId], at: datetime) -> Batches:
             chosen = [each for name in sorted(segments) for each in records[name]]
-            return list(answer_rows(chosen, collected or datetime.now(UTC)))
+            return list(answer_rows(chosen, at))
 
-        return self._append_segments(list(records), rows)
+        return self._append_segments(list(records), collected, rows)
 
     def ids_of(self, client: str) -> AnswerIds:
         """The ids of the requests of a client, under its key or its digest, each once."""
@@ -125,11 +126,11 @@ class LabelTable(DayTable):
     ) -> frozenset[SegmentId]:
         """Add the labels of segments, each segment exactly once, as `PredictionTable.append`."""
 
-        def rows(segments: frozenset[SegmentId]) -> Batches:
+        def rows(segments: frozenset[SegmentId], at: datetime) -> Batches:
             chosen = [each for name in sorted(segments) for each in records[name]]
-            return list(label_rows(chosen, collected or datetime.now(UTC)))
+            return list(label_rows(chosen, at))
 
-        return self._append_segments(list(records), rows)
+        return self._append_segments(list(records), collected, rows)
 
     def rows_of(self, client: str, ids: AnswerIds) -> int:
         """The number of labels that a client sent, or that anybody sent of these requests."""

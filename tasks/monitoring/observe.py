@@ -57,7 +57,10 @@ def observe(
     closed: date | None,
     window_days: float,
 ) -> ObservedPeriod:
-    """Read and join a period.
+    """Close a period in both tables, read it and join it.
+
+    Each row is in exactly one period, also where collectors are still at work: what they commit
+    from then on belongs to the next one (`DayTable.close`).
 
     Args:
         since: the end of the period before; None before the first.
@@ -68,6 +71,8 @@ def observe(
     Raises:
         StoreUnavailable, StoreDenied, CorruptTable
     """
+    predictions.close(until)
+    labels.close(until)
     earliest = read_since(since or until, window_days)
     columns = predictions.read(until=datetime.min.replace(tzinfo=UTC)).column_names
     light = [name for name in columns if not name.startswith(_INPUT)]
@@ -80,10 +85,6 @@ def observe(
     newest = pc.max(joined.answers["at"]).as_py() or until
     shown_from = min(newest, until) - timedelta(days=window_days)
     counts = predictions.days()
-    fresh = answers["collected"] if "collected" in answers.column_names else answers["at"]
-    new_answers = (
-        len(fresh) if since is None else pc.sum(pc.greater(fresh, _instant(since))).as_py()
-    )
     return ObservedPeriod(
         since=since,
         until=until,
@@ -94,7 +95,7 @@ def observe(
             day: _sample(predictions, day, counts[day])
             for day in closed_days(counts, closed, until)
         },
-        new_answers=new_answers or 0,
+        new_answers=_collected(answers, since, until),
     )
 
 
@@ -106,6 +107,15 @@ def closed_days(days: Iterable[date], closed: date | None, until: datetime) -> t
     today = until.astimezone(UTC).date()
     ended = sorted(day for day in days if day < today and (closed is None or day > closed))
     return tuple(ended[-MOST_DAYS:])
+
+
+def _collected(answers: pa.Table, since: datetime | None, until: datetime) -> int:
+    """How many rows were collected in the period."""
+    at = answers["collected" if "collected" in answers.column_names else "at"]
+    fresh = pc.less_equal(at, _instant(until))
+    if since is not None:
+        fresh = pc.and_(fresh, pc.greater(at, _instant(since)))
+    return pc.sum(fresh).as_py() or 0
 
 
 def _instant(at: datetime) -> pa.Scalar:
