@@ -97,6 +97,7 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.gates.error_rates --draws 2000
 	@$(BIN)/python -m benchmarks.monitoring.detector --streams 50
 	@$(BIN)/python -m benchmarks.monitoring.drift --seeds 2
+	@$(BIN)/python -m benchmarks.monitoring.whole_days --worlds 1
 	@$(BIN)/python -m benchmarks.training.nothing_to_do 3
 	@$(BIN)/python -m benchmarks.training.whole_flow
 	@$(BIN)/python -m benchmarks.training.time_to_accuracy --results $(VENV)/quick.json

@@ -1,9 +1,11 @@
 """The monitor run: what was answered and labelled, how good it was, and what follows from it."""
 
 from dataclasses import replace
+from typing import Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.ending import run_name
@@ -31,7 +33,7 @@ def monitor(model: ModelName = "digits") -> State:
     report = RunReport(model=model, champion=monitored.champion)
     monitoring.expire(context)
     if context.definition.watching.log is None:
-        return finish(context, report, "NothingNew", f"{model} declares that nothing is recorded")
+        return _without_card("NothingNew", f"{model} declares that nothing is recorded")
     if (unfinished := monitoring.unfinished(monitored)) is not None:
         return _follow(context, report, monitored, unfinished)
     monitoring.collect(context)
@@ -42,16 +44,21 @@ def monitor(model: ModelName = "digits") -> State:
             f"nothing was shipped{since}; a host ships what it records within a minute "
             "(OVERNIGHT_PREDICTION_LOG_SEGMENT_SECONDS)"
         )
-        return finish(context, report, "NothingNew", message)
+        return _without_card("NothingNew", message)
     measured = monitoring.measure(context, monitored, period)
     compared = monitoring.compare_versions(context, monitored, period)
     try:
         record = monitoring.record(context, monitored, period, measured, compared)
     except AlreadyExists:
         message = f"another run wrote record {monitored.sequence} first, of the same answers"
-        return finish(context, report, "Superseded", message)
+        return _without_card("Superseded", message)
     section = monitoring.card_section(context, monitored, record, measured, period)
     return _follow(context, replace(report, monitored=section), monitored, record)
+
+
+def _without_card(outcome: Literal["NothingNew", "Superseded"], message: str) -> State:
+    """End a run that wrote no record: the card of the newest record stays that of the model."""
+    return Completed(name=outcome, message=message)
 
 
 def _follow(

@@ -120,6 +120,19 @@ def test_paths_in_the_makefile_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_benchmarks_of_monitoring_are_run_by_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    programs = [
+        path.stem
+        for path in sorted((ROOT / "benchmarks" / "monitoring").glob("*.py"))
+        if '__name__ == "__main__"' in path.read_text()
+    ]
+
+    assert programs
+    for name in programs:
+        assert f"-m benchmarks.monitoring.{name}" in makefile, name
+
+
 def test_the_life_of_a_version_is_in_the_order_of_the_flow() -> None:
     steps = re.findall(r"^\d+\. \*\*(\w+)\*\*", ARCHITECTURE, flags=re.MULTILINE)
     source = (ROOT / "flows" / "retrain.py").read_text()

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from overnight.infra import identities
 from overnight.infra.identities import Credentials
+from overnight.infra.stack import local_secrets
 from overnight.store.errors import StoreDenied
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.predictions.tables import LabelTable, PredictionTable
@@ -66,15 +67,21 @@ def of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3A
 def printed(
     of: Callable[[str], S3Address],
     program: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> str:
     """What a program of the page prints, after the one that all begin with."""
     address = of("reading")
-    monkeypatch.setenv("OVERNIGHT_S3_ENDPOINT", address.endpoint)
-    monkeypatch.setenv("OVERNIGHT_S3_ACCESS_KEY", address.access_key)
-    monkeypatch.setenv("OVERNIGHT_S3_SECRET_KEY", address.secret_key)
-    monkeypatch.setenv("OVERNIGHT_S3_BUCKET", BUCKET)
+    # The file that the page names has everything; only the keys are those of this store.
+    file = identities.path(tmp_path, "reading")
+    local_secrets.write_credentials(tmp_path, endpoint=address.endpoint, bucket=BUCKET)
+    own = identities.read(file)
+    assert own is not None
+    text = file.read_text().replace(own.access_key, address.access_key)
+    for line in text.replace(own.secret_key, address.secret_key).splitlines()[1:]:
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(name, value)
     names: dict[str, object] = {}
     # The page is ours.
     for each in (PROGRAMS[0], program):
@@ -95,10 +102,11 @@ def test_an_engine_reads_the_tables_as_the_page_says(
     of: Callable[[str], S3Address],
     number: int,
     shows: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = printed(of, PROGRAMS[number], monkeypatch, capsys)
+    output = printed(of, PROGRAMS[number], tmp_path, monkeypatch, capsys)
 
     assert re.search(shows, output), output
 

@@ -166,7 +166,7 @@ def run_days(stack: DemoStack, story: Story, writers: Writers, picture: Path | N
     summarize(demo, record, labels, {version: 1 - n / len(rest) for version, n in wrong.items()})
     expect(wrong[second] < wrong[first], "live accuracy went up")
     if picture is not None:
-        draw(demo.past, record, picture)
+        draw(demo.past, record.alarms[0].kind, picture)
 
 
 def accuracy(stack: DemoStack, version: str) -> str:

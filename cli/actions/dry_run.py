@@ -23,5 +23,6 @@ def exit_unless_changed(
     except NotFound:
         return  # nothing was ever ingested, so the first run is still to come
     if not plan.would_train:
-        print(f"{model}  UpToDate: {plan.prior.message}")
+        waits = f"AwaitingApproval: {', '.join(plan.parked)}"
+        print(f"{model}  {waits if plan.ends_waiting else f'UpToDate: {plan.prior.message}'}")
         sys.exit(NOTHING_TO_DO)

@@ -55,7 +55,9 @@ def _prepare() -> Settings:
     settings = load("administration")
     local_secrets.make_private(settings.home)
     if settings.s3_endpoint is None:
-        local_secrets.write_credentials(settings.home)
+        local_secrets.write_credentials(
+            settings.home, endpoint=settings.store_endpoint, bucket=settings.s3_bucket
+        )
     else:
         _probe_external_store(settings)
     local_secrets.ensure_admin_token(settings)

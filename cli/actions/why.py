@@ -32,13 +32,25 @@ def to_json(plan: DryRun) -> Document:
         "made_because": plan.champion.run.why if plan.champion else "",
         "axes": [vars(axis) for axis in plan.axes],
         "arrivals": list(plan.arrivals),
+        "parked": list(plan.parked),
         "prior_run": {"progress": str(plan.prior.progress), "message": plan.prior.message},
         "would_train": plan.would_train,
     }
 
 
 def describe(plan: DryRun) -> str:
-    """What a run would do, in one sentence."""
+    """What a run would do, in a sentence; before it what waits for a person."""
+    if not plan.parked:
+        return _next_run(plan)
+    names = ", ".join(plan.parked)
+    wait = "waits" if len(plan.parked) == 1 else "wait"
+    return f"{names} {wait} for `overnight accept` or `overnight exclude`. {_next_run(plan)}"
+
+
+def _next_run(plan: DryRun) -> str:
+    if plan.ends_waiting:
+        first = f"ingests {', '.join(plan.arrivals)}, and " if plan.arrivals else ""
+        return f"The next run {first}ends as AwaitingApproval before it trains."
     if plan.arrivals:
         return f"The next run ingests {', '.join(plan.arrivals)} and trains on it."
     if not plan.would_train:

@@ -19,7 +19,8 @@ def monitor(
     """Measure live quality and drift of what came since the last run, and print the record.
 
     It also says what follows: nothing, a retraining, a rollback, or that a person has to act. Exits
-    with 0 when the model is healthy, 3 when something alarms, and 4 when nothing came.
+    with 0 when the model is healthy, 3 when something alarms, and 4 when nothing came, or with
+    --last when there is no record yet.
 
     Examples:
 

@@ -28,7 +28,8 @@ def predictions(
 ) -> None:
     """The newest rows of a model's prediction log; with --delete-client, delete those of a client.
 
-    Rows appear when the monitor has collected what serving recorded. Other engines read all of
+    Of probabilities the likeliest class is shown; --json has every output and input. Rows appear
+    when the monitor has collected what serving recorded. Other engines read all of
     them as a Delta table: docs/monitoring/reading-the-log.md.
 
     A deletion covers the client's answers, the labels that it sent and all labels of its answers,

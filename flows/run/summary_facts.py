@@ -18,7 +18,7 @@ from overnight.store.errors import CorruptVersion, OvernightError, UnknownVersio
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.live_scores import LiveScores, latest
 from overnight.store.registry.manifest import Manifest, Measurement
-from overnight.store.registry.monitoring import LiveQuality, MonitorLog
+from overnight.store.registry.monitoring import LiveQuality, MonitorLog, MonitorRecord
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks import outcomes
 from overnight.tasks.data.learned_arrivals import ArrivalVersions, open_reviews
@@ -120,6 +120,7 @@ def _with_store(
     manifests = registry.readable_manifests(registry.versions()[-_NEWEST_VERSIONS:])
     newest = list(manifests.values())[-1] if manifests else None
     arrivals, rows = _arrived(settings, model, now) if newest or champion else (0, 0)
+    alarms, ended = _alarms(bucket, model, now)
     return replace(
         summary,
         champion=champion or "",
@@ -128,7 +129,8 @@ def _with_store(
         new_rows=rows,
         waiting=_waiting(settings, registry, manifests),
         live=_live(bucket, model, champion),
-        alarms=_alarms(bucket, model, now),
+        alarms=alarms,
+        ended=ended,
     )
 
 
@@ -219,15 +221,26 @@ def _of_labels(quality: LiveQuality) -> str:
     )
 
 
-def _alarms(bucket: S3Bucket, model: str, now: datetime) -> tuple[str, ...]:
+def _alarms(bucket: S3Bucket, model: str, now: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The alarms of the newest record, and those of the last day that have ended since."""
     recent = MonitorLog(bucket, model).recent(_RECORDS).records
+    newest = recent[0] if recent else None
     of_day = [record for record in recent[1:] if record.at >= now - _PERIOD]
-    # The oldest first. Of one alarm that lasts the newest record speaks, or the last that had it.
     lines: dict[tuple[str, str, str | None], list[str]] = {}
-    for record in reversed((*recent[:1], *of_day)):
-        follows = f"what follows: {record.consequence.action}: {record.consequence.reason}"
+    # The newest last: of one alarm in several records the last that had it speaks.
+    for record in reversed(of_day):
         for alarm in record.alarms:
-            ended = "" if record is recent[0] else f", in record {record.sequence}, since ended"
-            lines[alarm.kind, alarm.feature, record.champion] = [alarm.message + ended, follows]
-    return tuple(dict.fromkeys(line for pair in lines.values() for line in pair))
+            told = f"{alarm.message}, in record {record.sequence}"
+            lines[alarm.kind, alarm.feature, record.champion] = [told, _follows(record)]
+    if newest is None:
+        return (), ()
+    for alarm in newest.alarms:
+        # It lasts.
+        lines.pop((alarm.kind, alarm.feature, newest.champion), None)
+    current = [*(alarm.message for alarm in newest.alarms), _follows(newest)]
+    ended = dict.fromkeys(line for pair in lines.values() for line in pair)
+    return tuple(current) if newest.alarms else (), tuple(ended)
+
+
+def _follows(record: MonitorRecord) -> str:
+    return f"what follows: {record.consequence.action}: {record.consequence.reason}"

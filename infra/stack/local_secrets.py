@@ -40,10 +40,12 @@ def add(home: Path, settings: Mapping[str, str], *, why: str) -> None:
         write_atomically(file, (before + "\n".join(lines) + "\n").encode(), mode=0o600)
 
 
-def write_credentials(home: Path) -> None:
+def write_credentials(home: Path, *, endpoint: str = "", bucket: str = "") -> None:
     """Generate the credentials of every identity of the store, once.
 
-    The single credential in a home of an earlier release becomes administration's.
+    The single credential in a home of an earlier release becomes administration's. The file of
+    `reading` names the endpoint and the bucket as well, where they are given: other programs than
+    ours take all that they need from it.
     """
     all_known: dict[identities.Name, identities.Credentials] = {}
     for name in identities.NAMES:
@@ -62,6 +64,9 @@ def write_credentials(home: Path) -> None:
             operator = all_known["operator"]
             lines.append(f"OVERNIGHT_S3_OPERATOR_ACCESS_KEY={operator.access_key}")
             lines.append(f"OVERNIGHT_S3_OPERATOR_SECRET_KEY={operator.secret_key}")
+        if name == "reading" and endpoint:
+            # Not as our own setting of the endpoint, which would declare a store of one's own.
+            lines += [f"AWS_ENDPOINT_URL={endpoint}", f"OVERNIGHT_S3_BUCKET={bucket}"]
         file, text = identities.path(home, name), "\n".join(lines) + "\n"
         if not file.exists() or file.read_text() != text:
             write_atomically(file, text.encode(), mode=0o600)

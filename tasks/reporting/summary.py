@@ -37,6 +37,7 @@ class ModelSummary:
     waiting: tuple[str, ...] = ()
     live: str = ""
     alarms: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
     next_run: datetime | None = None
     missed: int = 0
 
@@ -75,8 +76,19 @@ def as_text(summary: Summary, *, heading: bool = True) -> str:
         lines += [f"{summary.title}, {_at(summary, summary.at, day=True)} {summary.zone}", ""]
     for model in summary.models:
         name = printable(model.model)
-        lines += _joined(name, _facts(summary, model))
         indent = " " * (_NAME + 2)
+        outcome, facts = _outcome(summary, model), _facts(summary, model)
+        if model.reason:
+            # With its reason an outcome is a sentence, on lines of its own.
+            whole = f"{name:<{_NAME}}  {outcome}" if len(name) <= _NAME else outcome
+            lines += [] if len(name) <= _NAME else [name]
+            lines += textwrap.wrap(
+                whole, _WIDTH, initial_indent="" if len(name) <= _NAME else indent,
+                subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+            lines += _joined("", facts)
+        else:
+            lines += _joined(name, [outcome, *facts])
         for text in _sentences(model):
             lines += textwrap.wrap(
                 text, _WIDTH, initial_indent=indent, subsequent_indent=indent,
@@ -95,7 +107,7 @@ def as_markdown(summary: Summary) -> str:
     """The summary as Prefect's card shows it."""
     parts = [f"# {summary.title}", f"{_at(summary, summary.at, day=True)} {cell(summary.zone)}"]
     for model in summary.models:
-        facts = " · ".join(map(cell, _facts(summary, model)))
+        facts = " · ".join(map(cell, [_outcome(summary, model), *_facts(summary, model)]))
         more = [cell(text) for text in _sentences(model)]
         more += [f"waits: `{_code(command)}`" for command in model.waiting]
         lines = "".join(f"\n  - {text}" for text in more)
@@ -110,7 +122,7 @@ def as_html(summary: Summary) -> str:
     for model in summary.models:
         texts = [_escaped(text) for text in _sentences(model)]
         texts += [f"waits: <code>{_escaped(command)}</code>" for command in model.waiting]
-        facts = " · ".join(map(_escaped, _facts(summary, model)))
+        facts = " · ".join(map(_escaped, [_outcome(summary, model), *_facts(summary, model)]))
         below = "".join(f"<br>{text}" for text in texts)
         rows.append(
             f"<tr><th align='left' valign='top'>{_escaped(model.model)}</th>"
@@ -142,14 +154,21 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _facts(summary: Summary, model: ModelSummary) -> list[str]:
-    """The first line of a model."""
+def _outcome(summary: Summary, model: ModelSummary) -> str:
+    """How the last run ended, when, and why."""
     ended = f" {_at(summary, model.ended_at)}" if model.ended_at else ""
+    reason = printable(" ".join(model.reason.split()))
+    why = f": {textwrap.shorten(reason, _REASON, placeholder=' …')}" if reason else ""
+    return printable(" ".join(f"{model.outcome}{ended}".split())) + why
+
+
+def _facts(summary: Summary, model: ModelSummary) -> list[str]:
+    """What is said behind the outcome, in few words each."""
     rows = f"+{model.new_rows:,} rows" if model.new_rows is not None else ""
     arrivals = f"{rows} of {_arrivals(model)}" if rows else f"{_arrivals(model)} (rows unknown)"
     arrivals = arrivals if model.arrivals else "no new rows"
     coming = f"next {_at(summary, model.next_run)}" if model.next_run else "no next run"
-    facts = [f"{model.outcome}{ended}", model.metric, arrivals, coming]
+    facts = [model.metric, arrivals, coming]
     if not model.champion:
         facts.append("no champion")
     if model.missed:
@@ -163,13 +182,12 @@ def _arrivals(model: ModelSummary) -> str:
 
 def _sentences(model: ModelSummary) -> Iterator[str]:
     """What follows below the first line."""
-    if model.reason:
-        reason = printable(" ".join(model.reason.split()))
-        yield textwrap.shorten(reason, _REASON, placeholder=" …")
     if model.live:
         yield printable(model.live)
     for alarm in model.alarms:
         yield printable(f"alarm: {alarm}" if not alarm.startswith("what follows") else alarm)
+    for alarm in model.ended:
+        yield printable(f"ended: {alarm}" if not alarm.startswith("what follows") else alarm)
 
 
 def _problems(summary: Summary) -> Iterator[str]:

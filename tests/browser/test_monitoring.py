@@ -39,6 +39,10 @@ def write(bucket: Bucket, sequence: int) -> MonitorRecord:
     half = 1.96 * math.sqrt(value * (1 - value) / labels)
     version = bundles.version_name(1 if sequence < DAYS - 6 else 2)
     end = NOW - timedelta(days=DAYS - sequence, minutes=1)
+    if sequence in {4, 5}:
+        # Two records of one day.
+        midnight = (NOW - timedelta(days=DAYS - 5)).replace(hour=0, minute=0, second=0)
+        end = midnight + timedelta(hours=2 if sequence == 4 else 14)
     since = NOW - timedelta(days=2)
     whole = Measurement(
         metric="accuracy", value=value, n=labels, low=value - half, high=min(value + half, 1.0)
@@ -143,7 +147,24 @@ def test_a_day_is_described_under_the_pointer(page: Page, host: Host) -> None:
 
     page.locator("#monitor-plot .point").first.hover(force=True)
 
-    expect(page.locator("#monitor-detail")).to_contain_text("99.00 %")
+    detail = page.locator("#monitor-detail")
+    expect(detail).to_contain_text("99.00 %")
+    expect(detail).not_to_contain_text("UTC")
+    # Of a day with two records, each has its time.
+    for place, time in ((2, "02:00"), (3, "14:00")):
+        page.locator("#monitor-plot .point").nth(place).hover(force=True)
+        expect(detail).to_contain_text(f", {time} UTC: 99.00 %")
+
+
+def test_another_version_is_a_mark_with_its_name(page: Page, host: Host) -> None:
+    shown(page, host)
+
+    first, second = bundles.version_name(1), bundles.version_name(2)
+    mark = page.locator("#monitor-plot .change title")
+    expect(mark).to_have_text(f"from here on {second} answers")
+    expect(page.locator("#monitor-detail")).to_contain_text(f"answered by {second}")
+    page.locator("#monitor-plot .point").first.hover(force=True)
+    expect(page.locator("#monitor-detail")).to_contain_text(f"answered by {first}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

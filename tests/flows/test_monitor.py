@@ -135,6 +135,12 @@ def test_from_segments_to_a_healthy_record_and_to_drift_that_is_to_retrain(
     # What was collected is gone from the spool.
     assert watched.environment.bucket.keys_below(keys.spool("digits")) == []
 
+    # A run that finds nothing leaves the card of the newest record.
+    name, message = watched.run()
+    assert name == "NothingNew"
+    assert message.startswith(f"nothing was shipped since {first.until:%Y-%m-%d %H:%M} UTC;")
+    assert newest_card("digits-monitor") == card
+
     # The next day everybody writes upside down, and rows came to learn from.
     watched.environment.land_digits("few", 0, 100)
     watched.day(1, upside_down=True)

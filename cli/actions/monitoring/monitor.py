@@ -31,7 +31,7 @@ def run(model: str, *, last: bool, wait: bool, as_json: bool) -> None:
     """Start `monitor/MODEL`, follow it, print the record, and exit with the code of its outcome.
 
     Raises:
-        ConfigurationError: there is no record, or the server has no such deployment.
+        ConfigurationError: there is no such model, or the server has no such deployment.
         OrchestratorUnavailable, OrchestratorRefused, StoreUnavailable
     """
     settings = load()
@@ -57,11 +57,14 @@ def _print_newest(bucket: Bucket, model: str, *, as_json: bool) -> int:
     """Print the newest record; the exit code that it stands for.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such model.
     """
-    recent = MonitorLog(bucket, model).recent(_SEARCHED).records
+    read = MonitorLog(bucket, model).recent(_SEARCHED)
+    recent = read.records
+    for problem in read.damaged:
+        print(problem, file=sys.stderr)
     if not recent:
-        raise ConfigurationError(_no_record(bucket, model))
+        return exit_codes.FAILED if read.damaged else _without_record(bucket, model)
     record = recent[0]
     if as_json:
         print(json.dumps(to_json(record), indent=2))
@@ -73,16 +76,19 @@ def _print_newest(bucket: Bucket, model: str, *, as_json: bool) -> int:
     return exit_codes.REFUSED if record.alarms else exit_codes.DONE
 
 
-def _no_record(bucket: Bucket, model: str) -> str:
+def _without_record(bucket: Bucket, model: str) -> int:
+    """Say how the first record comes about; there is nothing to print."""
     if model not in {*models.names(), *Registry(bucket).models()}:
-        return (
+        raise ConfigurationError(
             f"no model is called {model}; expected one of {', '.join(models.names())}, or the name "
             "of a model that has a version"
         )
-    return (
+    message = (
         f"{model} has no record of the monitor yet; `overnight monitor {model}` writes the "
         "first once something was answered"
     )
+    print(message, file=sys.stderr)
+    return exit_codes.NOTHING_TO_DO
 
 
 def to_json(record: MonitorRecord) -> Document:

@@ -1,5 +1,6 @@
 """`overnight predictions`: the newest rows of the prediction log."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,10 +8,15 @@ import orjson
 
 from overnight.cli.actions.predictions import tables
 from overnight.cli.terminal import new_table, open_console
+from overnight.infra import connections
 from overnight.infra.settings import load
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import Schema
 
 _WIDEST = 36
 _ID = 16
+_OUTPUT = "output."
+Row = Mapping[str, Any]
 
 
 def run(model: str, *, rows: int, since: datetime | None, as_json: bool) -> None:
@@ -19,13 +25,16 @@ def run(model: str, *, rows: int, since: datetime | None, as_json: bool) -> None
     Raises:
         UnknownModel, StoreUnavailable, StoreDenied, CorruptTable
     """
-    predictions, _ = tables(load(), model)
+    settings = load()
+    predictions, _ = tables(settings, model)
     newest = predictions.newest(rows, since and since.replace(tzinfo=UTC)).to_pylist()
     if as_json:
         # Unlike the standard library, this makes null of NaN and text of a date.
         print(orjson.dumps(newest, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
     elif newest:
-        _show(newest)
+        registry = ModelRegistry(connections.bucket(settings), model)
+        manifests = registry.readable_manifests({row["version"] for row in newest})
+        _show(newest, {name: made.tensors for name, made in manifests.items()})
     else:
         when = f" since {since:%Y-%m-%d %H:%M} UTC" if since else ""
         open_console().print(
@@ -35,24 +44,47 @@ def run(model: str, *, rows: int, since: datetime | None, as_json: bool) -> None
         )
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
-    outputs = [name for name in rows[0] if name.startswith("output.")]
-    table = new_table(
-        "at (UTC)", "request", "caller", "row", "version", "route", "client", "ms", *outputs
-    )
+def _show(rows: Sequence[Row], schemas: Mapping[str, Schema]) -> None:
+    """One line a row. What explains an answer is left out: `--json` has all of it."""
+    # The outputs of a version whose manifest is gone are not known apart: the first one is shown.
+    recorded = [name.removeprefix(_OUTPUT) for name in rows[0] if name.startswith(_OUTPUT)]
+    known = dict.fromkeys(name for schema in schemas.values() for name in _predictions(schema))
+    outputs = [name for name in known if name in recorded] or recorded[:1]
+    optional = [name for name in ("caller", "client") if any(row[name] for row in rows)]
+    table = new_table("at (UTC)", "request", *optional, "row", "version", "route", "ms", *outputs)
     for row in rows:
+        schema = schemas.get(row["version"])
         table.add_row(
             f"{row['at']:%Y-%m-%d %H:%M:%S}",
             _end(row["request"]),
-            _end(row["caller"] or ""),
+            *(_end(row[name] or "") for name in optional),
             str(row["row"]),
             row["version"],
             row["route"],
-            row["client"],
             f"{row['latency_us'] / 1_000:.1f}",
-            *(_short(row[name]) for name in outputs),
+            *(
+                _answer(row[_OUTPUT + name], schema.classes(name) if schema else ())
+                for name in outputs
+            ),
         )
     open_console().print(table)
+
+
+def _predictions(schema: Schema) -> list[str]:
+    """The outputs that are predictions: the first, and those that have classes of their own."""
+    return [
+        spec.name
+        for place, spec in enumerate(schema.outputs)
+        if not place or schema.classes(spec.name)
+    ]
+
+
+def _answer(value: Any, classes: Sequence[str]) -> str:
+    """Of probabilities the likeliest class, else the values."""
+    if not isinstance(value, list) or not len(value) == len(classes) > 1 or None in value:
+        return _short(value)
+    likeliest = max(range(len(value)), key=value.__getitem__)
+    return f"{classes[likeliest]} ({value[likeliest]:.1%})"
 
 
 def _end(name: str) -> str:

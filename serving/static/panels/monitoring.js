@@ -10,6 +10,7 @@ const MAX_FEATURES = 8;
 const MAX_DECISIONS = 12;
 
 const DAY = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
 const DRIFT = ["inputs", "answers", "confidence"];
 
 export const drifts = ({ alarms }) => alarms.some(({ kind }) => DRIFT.includes(kind));
@@ -60,7 +61,7 @@ export class Monitoring {
       .filter(({ whole }) => whole);
     this.metric = measured.find(({ headline }) => headline)?.headline.metric;
     const points = measured.filter(({ headline, whole }) => headline?.metric === this.metric || isNumber(whole.estimated));
-    this.points = points.slice(0, MAX_RECORDS).toReversed().map((point) => this.withHoldout(point, versions));
+    this.points = withDays(points.slice(0, MAX_RECORDS).toReversed()).map((point) => this.withHoldout(point, versions));
     byId("monitor-quality").hidden = !this.points.length;
     if (!this.points.length) return;
     const metric = this.metric ? metricName(this.metric) : "accuracy";
@@ -83,7 +84,7 @@ export class Monitoring {
     const shapes = [];
     points.forEach(({ whole, holdout, record }, position) => {
       const before = points[position - 1];
-      if (before && before.whole.version !== whole.version) shapes.push(plot.vertical(plot.x(position) - half, "change"));
+      if (before && before.whole.version !== whole.version) shapes.push(...this.changeMark(plot.x(position) - half, whole.version));
       if (isNumber(holdout)) {
         const y = plot.y(holdout);
         shapes.push(shape("line", { class: "holdout", x1: plot.x(position) - half, x2: plot.x(position) + half, y1: y, y2: y }));
@@ -102,9 +103,17 @@ export class Monitoring {
     });
     for (const position of new Set([0, points.length - 1])) {
       const anchor = points.length === 1 ? "middle" : position ? "end" : "start";
-      shapes.push(plot.label(plot.x(position), DAY.format(new Date(points[position].record.until)), anchor));
+      shapes.push(plot.label(plot.x(position), points[position].day, anchor));
     }
     return shapes;
+  }
+
+  // Where another version answers from then on, with its name for the pointer and for readers.
+  changeMark(x, version) {
+    const line = this.plot.vertical(x, "change");
+    const flag = shape("path", { class: "change-flag", d: `M${x - 5} 2h10l-5 8z` });
+    for (const mark of [line, flag]) mark.append(shape("title", {}, `from here on ${version} answers`));
+    return [line, flag];
   }
 
   describe(position) {
@@ -113,9 +122,19 @@ export class Monitoring {
   }
 }
 
-function describe({ record, whole, headline, holdout }) {
-  const day = DAY.format(new Date(record.until));
+// Each point with its day; where a day has several records, with the time as well.
+function withDays(points) {
+  const days = points.map(({ record }) => DAY.format(new Date(record.until)));
+  return points.map((point, position) => {
+    const several = days.filter((day) => day === days[position]).length > 1;
+    const time = several ? `, ${CLOCK.format(new Date(point.record.until))} UTC` : "";
+    return { ...point, day: days[position] + time };
+  });
+}
+
+function describe({ day, record, whole, headline, holdout }) {
   const parts = [`${day}: ${headline ? valueWithInterval(headline) : "nothing labelled"}`];
+  parts.push(`answered by ${whole.version}`);
   parts.push(`labels of ${share(whole.coverage, 1)} of ${numbers.format(whole.answers)} answers`);
   if (isNumber(holdout) && headline) parts.push(`holdout: ${metricValue(headline, holdout)}`);
   if (isNumber(whole.estimated)) parts.push(`estimate without labels: ${share(whole.estimated)}${drifts(record) ? ", not to be trusted while drift alarms" : ""}`);

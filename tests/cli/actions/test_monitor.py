@@ -1,7 +1,7 @@
 """`overnight monitor --last`, and what `overnight status` says of the newest record."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -118,9 +118,24 @@ def test_as_json_it_is_one_document_without_the_states_of_detectors(
     ]
 
 
-def test_without_a_record_the_error_names_the_command(bucket: MemoryBucket) -> None:
-    with pytest.raises(ConfigurationError, match="`overnight monitor digits` writes the first"):
-        monitor._print_newest(bucket, "digits", as_json=False)
+def test_without_a_record_there_is_nothing_to_do_and_the_command_is_named(
+    bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = monitor._print_newest(bucket, "digits", as_json=True)
+
+    printed = capsys.readouterr()
+    assert code == exit_codes.NOTHING_TO_DO == 4
+    assert printed.out == ""
+    assert "`overnight monitor digits` writes the first" in printed.err
+
+
+def test_where_every_record_is_damaged_they_are_named_and_it_fails(
+    bucket: MemoryBucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.create(keys.monitor_record("digits", 1), b'{"format": 7}')
+
+    assert monitor._print_newest(bucket, "digits", as_json=False) == exit_codes.FAILED
+    assert "monitoring/00000001.json" in capsys.readouterr().err
 
 
 def test_a_name_that_is_no_model_is_refused_before_anything_is_asked() -> None:
@@ -157,6 +172,14 @@ def test_a_damaged_record_is_a_problem_of_the_status_and_hides_nothing(
 
     assert document["monitoring"]["sequence"] == 1
     assert any("monitoring/00000002.json" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("state", "seconds"), [("RUNNING", 90.0), ("COMPLETED", 12.3)])
+def test_a_run_that_is_running_has_the_seconds_since_it_began(state: str, seconds: float) -> None:
+    # Prefect has counted nothing of it yet, or the time before it was started again.
+    run = {"state_type": state, "start_time": AT.isoformat(), "total_run_time": 12.3}
+
+    assert status._seconds(run, AT + timedelta(seconds=90)) == seconds
 
 
 def test_a_drifted_run_ends_the_command_with_three() -> None:

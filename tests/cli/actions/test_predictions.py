@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,11 @@ from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.predictions.records import client_digest
 from overnight.store.predictions.tables import LabelTable, PredictionTable
+from overnight.store.registry.registry import ModelRegistry
+from overnight.store.schema import TensorSpec
+from tests.support.examples import FILES, manifest
 from tests.support.prediction_log import answered, segment, sent, ship
+from tests.support.signing_keys import SIGNER
 
 pytestmark = pytest.mark.servers
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -79,6 +84,37 @@ def test_a_long_id_is_known_by_its_end_and_the_callers_is_shown(
 
     assert "…-batch-000000017" in newest
     assert "order-17" in newest
+
+
+def test_the_likeliest_class_is_shown_and_what_explains_it_is_left_out(
+    tables: tuple[PredictionTable, LabelTable], s3_bucket: S3Bucket
+) -> None:
+    classes = ("zero", "one", "seven")
+    outputs = (
+        TensorSpec(name="digit", datatype="FP32", shape=(3,)),
+        TensorSpec(name="parts", datatype="FP32", shape=(2,)),
+        TensorSpec(name="hand", datatype="FP32", shape=(2,), labels=("left", "right")),
+    )
+    made = manifest()
+    tensors = made.tensors.model_copy(update={"outputs": outputs, "labels": classes})
+    made = made.model_copy(update={"tensors": tensors})
+    ModelRegistry(s3_bucket, "digits").publish(made, FILES, SIGNER)
+    answer = {
+        "digit": np.array([[0.1, 0.078, 0.822]], np.float32),
+        "parts": np.array([[3.25, 4.5]], np.float32),
+        "hand": np.array([[0.4, 0.6]], np.float32),
+    }
+    record = answered("of-classes", at=NOW + timedelta(1), outputs=answer, version=made.version)
+    tables[0].append({segment(3): [record]})
+
+    printed = overnight("digits", "--rows", "1").output
+    (row,) = json.loads(overnight("digits", "--rows", "1", "--json").output)
+
+    assert "seven (82.2%)" in printed
+    assert "right (60.0%)" in printed
+    assert "parts" not in printed
+    assert "3.25" not in printed
+    assert row["output.parts"] == [3.25, 4.5]
 
 
 def test_nothing_recorded_yet_is_said_and_an_unknown_model_is_named(

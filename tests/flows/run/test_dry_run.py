@@ -130,6 +130,36 @@ def test_arrivals_in_the_landing_would_be_ingested(settled):
     assert why.describe(result) == "The next run ingests more and trains on it."
 
 
+def test_a_parked_arrival_of_the_landing_waits_and_is_not_promised(exhausted):
+    name = "feedback-2026-11-22-00000017-doubtful"
+    exhausted.land_digits(name, 44, 60)
+    ModelContext.open("digits").reviews.park(name, [], compared_with=None)
+
+    result = dry_run("digits", {}, ingest_first=True)
+
+    assert (result.arrivals, result.parked, result.would_train) == ((), (name,), False)
+    described = why.describe(result)
+    assert described.startswith(f"{name} waits for `overnight accept` or `overnight exclude`. The")
+    assert "The next run has nothing to do" in described
+
+
+def test_a_parked_arrival_of_the_dataset_ends_the_next_run(exhausted, capsys):
+    exhausted.land_digits("doubted", 44, 60)
+    ingest_landing()
+    ModelContext.open("digits").reviews.park("doubted", [], compared_with=None)
+
+    with pytest.raises(SystemExit) as ended:
+        why.run("digits", {}, as_json=False)
+    text = " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit) as left:
+        dry_run_action.exit_unless_changed("digits", {}, ingest_first=True)
+
+    assert (ended.value.code, left.value.code) == (4, 4)
+    assert "doubted waits for `overnight accept`" in text
+    assert "The next run ends as AwaitingApproval before it trains." in text
+    assert capsys.readouterr().out == "digits  AwaitingApproval: doubted\n"
+
+
 def test_without_a_waiting_arrival_the_source_delivers_the_next_one(store_environment):
     store_environment.land_digits("night-0000", 0, 4)
     ingest_landing()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -112,6 +113,36 @@ def test_one_model_with_everything(full):
     assert model.next_run is not None
     assert abs(model.next_run - NOW - timedelta(hours=19)) < timedelta(minutes=1)
     assert made.title == "1 of 1 models needs you"
+
+
+def test_an_alarm_that_ended_is_told_and_needs_nobody(full, s3_bucket):
+    log = MonitorLog(s3_bucket, "digits")
+    healthy = {"sequence": 2, "alarms": (), "consequence": Consequence(action="nothing", reason="")}
+    log.append(log.last().model_copy(update=healthy | {"id": "2", "at": datetime.now(UTC)}))
+
+    made = gather(load())
+
+    (model,) = made.models
+    assert model.alarms == ()
+    assert model.ended == (
+        "error 5 %, expected 1 %, in record 1",
+        "what follows: retrain: labels say so",
+    )
+    assert not replace(model, missed=0).needs_a_person
+    assert "ended: error 5 %, expected 1 %, in record 1" in as_text(made)
+
+
+def test_of_an_alarm_that_lasts_the_newest_record_speaks(full, s3_bucket):
+    log = MonitorLog(s3_bucket, "digits")
+    before = log.last()
+    worse = before.alarms[0].model_copy(update={"message": "error 7 %, expected 1 %"})
+    again = {"sequence": 2, "id": "2", "alarms": (worse,), "at": datetime.now(UTC)}
+    log.append(before.model_copy(update=again))
+
+    (model,) = gather(load()).models
+
+    assert model.alarms[0] == "error 7 %, expected 1 %"
+    assert model.ended == ()
 
 
 def test_without_prefect_the_store_is_summarized_and_the_line_says_what_to_do(full, monkeypatch):

@@ -122,6 +122,17 @@ def test_two_homes_have_different_secrets(tmp_path):
     assert len({identities.path(home, "serving").read_text() for home in homes}) == 2
 
 
+def test_the_identity_that_only_reads_also_knows_where_the_store_is(tmp_path, monkeypatch):
+    local_secrets.write_credentials(tmp_path, endpoint="http://127.0.0.1:9000", bucket="mine")
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+
+    lines = identities.path(tmp_path, "reading").read_text().splitlines()
+    assert lines[3:] == ["AWS_ENDPOINT_URL=http://127.0.0.1:9000", "OVERNIGHT_S3_BUCKET=mine"]
+    assert "9000" not in identities.path(tmp_path, "training").read_text()
+    # It remains an identity of the embedded store.
+    assert load("reading").s3_endpoint is None
+
+
 def test_a_token_for_administration_is_made_once_beside_the_credentials(settings, tmp_path):
     assert "none yet" in local_secrets.admin_token_location(settings)
 

@@ -2,15 +2,18 @@
 
 import json
 import math
+import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overnight.models.reference import Reference
+from overnight.models.reference import LossSummary, Reference
 from overnight.models.watching import Watching
 from overnight.store.registry.monitoring import DetectorState
+from overnight.tasks.monitoring import measure
 from overnight.tasks.monitoring.detector import (
     BETS,
     alarmed,
@@ -100,6 +103,28 @@ def test_an_alarm_is_as_it_was_seen_and_stays_though_the_evidence_falls():
     assert 50 < state.details["alarm"]["observation"] <= 60
     assert alarmed(restarted(state)) is None
     assert restarted(state).observations == 0
+
+
+def test_an_alarm_that_lasts_says_how_it_was_raised_and_how_many_are_wrong_by_now():
+    bound = LossSummary(slice="", n=1_000, loss=0.01, upper=0.02)
+    reference = Reference(version="v1", rows=1, holdout_rows=1, losses=(bound,))
+    raised = update(start("quality", 100), np.concatenate((np.zeros(50), np.ones(3))), 0.02)
+    later = update(raised, np.array([1.0, 1.0, 0.0]), 0.02)
+    days, until = start("drift", 400), datetime(2026, 12, 1, tzinfo=UTC)
+
+    (new,) = measure._alarms(reference, {"quality": raised, "drift": days}, {}, until)
+    (old,) = measure._alarms(
+        reference, {"quality": later, "drift": days}, {"quality": raised}, until
+    )
+
+    seen = re.fullmatch(
+        r"100\.0% of (\d) labelled answers wrong, expected at most 2\.0%; by now (\d) of (\d)",
+        old.message,
+    )
+    assert seen is not None, old.message
+    assert [int(number) for number in seen.groups()[1:]] == [5, 6]
+    assert int(seen[1]) <= 3
+    assert (new.first, old.first) == (True, False)
 
 
 streams = st.integers(1, 60).flatmap(

@@ -82,7 +82,13 @@ HOSTILE = "<script>alert(1)</script> ![x](http://evil/x.png) \x1b[2J | `a` **b**
 
 def test_reasons_and_names_from_outside_are_text_only():
     hostile = replace(
-        DIGITS, reason=HOSTILE, waiting=(HOSTILE,), alarms=(HOSTILE,), live=HOSTILE, outcome=HOSTILE
+        DIGITS,
+        reason=HOSTILE,
+        waiting=(HOSTILE,),
+        alarms=(HOSTILE,),
+        ended=(HOSTILE,),
+        live=HOSTILE,
+        outcome=HOSTILE,
     )
     summary = Summary(at=NOW, models=(hostile,), problems=(HOSTILE,))
     card = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(summary))
@@ -105,6 +111,25 @@ def test_reasons_and_names_from_outside_are_text_only():
 )
 def test_the_title_says_how_many_models_need_a_person(changed, title):
     assert Summary(at=NOW, models=(WELL, replace(WELL, **changed))).title == title
+
+
+def test_the_outcome_and_its_reason_are_one_line():
+    refused = replace(DIGITS, outcome="Refused", reason="accuracy 0.91, at least 0.95", waiting=())
+
+    lines = as_text(Summary(at=NOW, models=(refused,))).splitlines()
+
+    assert lines[2] == "digits          Refused 02:04: accuracy 0.91, at least 0.95"
+    assert lines[3].startswith("                accuracy 0.9731 (+0.0029) · +10,000 rows")
+
+
+def test_an_alarm_that_ended_is_told_and_needs_nobody():
+    ended = replace(WELL, ended=("error 5 %, in record 3", "what follows: retrain: error"))
+    summary = Summary(at=NOW, models=(ended,))
+
+    assert summary.title == "the model is well"
+    for rendered in (as_text(summary), as_markdown(summary), as_html(summary)):
+        assert "ended: error 5 %, in record 3" in rendered
+        assert "ended: what" not in rendered
 
 
 def test_what_is_not_known_is_no_good_news():
