@@ -230,8 +230,8 @@ def _alarms(bucket: S3Bucket, model: str, now: datetime) -> tuple[tuple[str, ...
     # The newest last: of one alarm in several records the last that had it speaks.
     for record in reversed(of_day):
         for alarm in record.alarms:
-            told = f"{alarm.message}, in record {record.sequence}"
-            lines[alarm.kind, alarm.feature, record.champion] = [told, _follows(record)]
+            seen = f"{alarm.message}, in record {record.sequence}"
+            lines[alarm.kind, alarm.feature, record.champion] = [seen, _follows(record)]
     if newest is None:
         return (), ()
     for alarm in newest.alarms:
