@@ -5,10 +5,9 @@ from typing import Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
 
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.ending import run_name
+from overnight.flows.run.ending import end, run_name
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.steps import monitoring
 from overnight.flows.steps.finish import await_confirmation, finish
@@ -58,7 +57,7 @@ def monitor(model: ModelName = "digits") -> State:
 
 def _without_card(outcome: Literal["NothingNew", "Superseded"], message: str) -> State:
     """End a run that wrote no record: the card of the newest record stays that of the model."""
-    return Completed(name=outcome, message=message)
+    return end(outcome, message)
 
 
 def _follow(
