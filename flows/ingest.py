@@ -8,13 +8,14 @@ from prefect.client.schemas.objects import State
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName
+from overnight.flows.run.run_records import HOOKS
 from overnight.flows.steps import data, feedback, scoring
 from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
 from overnight.tasks.reporting.report import RunReport
 
 
-@flow(name="ingest", flow_run_name=run_name, persist_result=False)
+@flow(name="ingest", flow_run_name=run_name, persist_result=False, **HOOKS)
 def ingest(model: ModelName = "digits") -> State:
     """Ingest the files that wait in the landing, or the source's next arrival when none do.
 

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.ending import end, run_name
 from overnight.flows.run.parameters import ModelName
+from overnight.flows.run.run_records import HOOKS
 from overnight.flows.steps import monitoring
 from overnight.flows.steps.finish import await_confirmation, finish
 from overnight.flows.steps.monitoring import MonitorContext
@@ -17,7 +18,7 @@ from overnight.store.registry.monitoring import MonitorRecord
 from overnight.tasks.reporting.report import RunReport
 
 
-@flow(name="monitor", flow_run_name=run_name, persist_result=False)
+@flow(name="monitor", flow_run_name=run_name, persist_result=False, **HOOKS)
 def monitor(model: ModelName = "digits") -> State:
     """Collect answers and labels, measure live quality and drift, and record what follows.
 

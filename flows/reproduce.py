@@ -14,6 +14,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.run.progress import ProgressReporter
+from overnight.flows.run.run_records import HOOKS
 from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
 from overnight.flows.steps.training import start_weights
@@ -30,7 +31,7 @@ from overnight.tasks.training.train import Candidate
 from overnight.tasks.training.train import train as train_candidate
 
 
-@flow(name="reproduce", flow_run_name=run_name, persist_result=False)
+@flow(name="reproduce", flow_run_name=run_name, persist_result=False, **HOOKS)
 def reproduce(model: ModelName = "digits", version: Version | None = None) -> State:
     """Train a version again from its recorded rows, settings, seed and sources, and compare.
 

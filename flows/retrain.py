@@ -20,6 +20,7 @@ from overnight.flows.run.parameters import (
     StartFrom,
 )
 from overnight.flows.run.plan import TrainingPlan
+from overnight.flows.run.run_records import HOOKS
 from overnight.flows.steps import data, feedback, reinstate, scoring, training
 from overnight.flows.steps.finish import await_confirmation, finish, finish_unfulfilled
 from overnight.flows.steps.step import step
@@ -36,7 +37,7 @@ from overnight.tasks.reporting.markdown import page
 from overnight.tasks.reporting.report import RunReport, render
 
 
-@flow(name="retrain", flow_run_name=run_name, persist_result=False)
+@flow(name="retrain", flow_run_name=run_name, persist_result=False, **HOOKS)
 def retrain(
     model: ModelName = "digits",
     ingest_first: bool = True,

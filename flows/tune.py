@@ -14,6 +14,7 @@ from overnight.flows.run.context import ModelContext
 from overnight.flows.run.ending import run_name
 from overnight.flows.run.parameters import ModelName
 from overnight.flows.run.progress import ProgressReporter
+from overnight.flows.run.run_records import HOOKS
 from overnight.flows.steps.finish import finish
 from overnight.flows.steps.step import step
 from overnight.infra.cores import cores
@@ -29,7 +30,7 @@ Trials = Annotated[int, Field(ge=2, le=500)]
 Parallel = Annotated[int, Field(ge=1, le=64)]
 
 
-@flow(name="tune", flow_run_name=run_name, persist_result=False)
+@flow(name="tune", flow_run_name=run_name, persist_result=False, **HOOKS)
 def tune(
     model: ModelName = "digits",
     trials: Trials = 20,

@@ -27,7 +27,7 @@ _HEADER = (
 RIGHTS: Mapping[identities.Signing, frozenset[Right]] = {
     "training": TRAINING,
     "administration": frozenset({"decisions", "aliases"}),
-    "operator": frozenset({"aliases"}),
+    "operator": frozenset({"decisions", "aliases"}),
     "serving": frozenset({"withdrawals"}),
 }
 

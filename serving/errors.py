@@ -6,6 +6,7 @@ overnight.store.errors.OvernightError
 │   ├── UnfitInputs         other inputs than those of the version: send these
 │   └── WrongContentType    an unsupported content type
 ├── NotServed               the model or version is not loaded on this host; lists those that are
+├── NothingParked           no arrival of this name was parked: see those that are
 ├── UnknownToken            no token, or an unknown one: send a valid one
 ├── AdministrationClosed    no administrators are configured: set a token
 ├── NoFeedback              labels of a model's answers are not taken
@@ -49,6 +50,16 @@ class NotServed(OvernightError):
     def __init__(self, what: str, loaded: tuple[str, ...], *, soon: bool = False) -> None:
         self.soon = soon
         super().__init__(f"{what}; loaded are: {', '.join(loaded) or 'none'}")
+
+
+class NothingParked(OvernightError):
+    """An arrival that was never parked for review."""
+
+    def __init__(self, model: str, arrival: str) -> None:
+        super().__init__(
+            f"no arrival {arrival!r:.80} of {model} is parked for review; `overnight status` names "
+            f"those that are, and `overnight exclude` excludes any other"
+        )
 
 
 class BadInput(OvernightError):

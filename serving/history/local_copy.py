@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from overnight.serving.history.input_eras import InputEra
 from overnight.serving.inference.signatures import Signature, signature_of
+from overnight.store.datasets.arrival_reviews import PendingReview
 from overnight.store.local_files import ReloadingFile, write_atomically
 from overnight.store.objects import keys
 from overnight.store.registry.alias_record import AliasRecord
@@ -15,6 +16,7 @@ from overnight.store.registry.decision import Decision
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Finding, Manifest, Measurement, Override
 from overnight.store.registry.monitoring import MonitorRecord
+from overnight.store.registry.runs import RunRecord
 from overnight.store.values import Value
 
 REPORT = "report.html"
@@ -53,7 +55,8 @@ class UnreadableVersion(Value):
 class DeploymentHistory(Value):
     """Alias records, versions, their live scores, what inputs they took, and monitor records.
 
-    Each newest first. `damaged_monitoring` says of monitor records why they cannot be read.
+    Then the records of runs, and the arrivals that wait for a person. Each newest first.
+    `damaged_monitoring` says of monitor records why they cannot be read.
     """
 
     records: tuple[AliasRecord, ...] = ()
@@ -63,6 +66,8 @@ class DeploymentHistory(Value):
     eras: tuple[InputEra, ...] = ()
     monitoring: tuple[MonitorRecord, ...] = ()
     damaged_monitoring: tuple[str, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
+    waiting: tuple[PendingReview, ...] = ()
 
 
 def summarise(manifest: Manifest) -> VersionSummary:

@@ -21,9 +21,11 @@ from overnight.serving.history.local_copy import (
     summarise,
 )
 from overnight.serving.history.monitor_sync import MonitorSync
+from overnight.serving.history.run_sync import RunSync
 from overnight.serving.history.score_sync import ScoreSync
 from overnight.serving.host.alias_state import AliasState
 from overnight.serving.inference.signatures import Signature
+from overnight.store.datasets.arrival_reviews import ArrivalReviews
 from overnight.store.errors import (
     CorruptRecord,
     CorruptVersion,
@@ -75,6 +77,8 @@ class HistorySync:
         self._published: list[str] = []
         self._score_sync = ScoreSync(bucket, model)
         self._monitor_sync = MonitorSync(bucket, model)
+        self._run_sync = RunSync(bucket, model)
+        self._reviews = ArrivalReviews(bucket, model)
         self._scored: tuple[str, ...] = ()
         self._refresh_at = self._list_at = self._retry_at = clock()
         self._score_at = self._monitor_at = clock()
@@ -103,6 +107,7 @@ class HistorySync:
             self._update_versions,
             self._update_scores,
             self._update_monitoring,
+            self._update_runs,
         )
         for update in updates:
             try:
@@ -180,6 +185,12 @@ class HistorySync:
         update = {"monitoring": recent.records, "damaged_monitoring": tuple(damaged)[:_DAMAGED]}
         self._file.write(history.model_copy(update=update))
         self._monitor_at = self._clock() + SCORES_SECONDS
+
+    def _update_runs(self) -> None:
+        """Records of runs, and the arrivals that wait for a person."""
+        history = self._file.read()
+        runs, waiting = self._run_sync.update(history.runs), tuple(self._reviews.pending())
+        self._file.write(history.model_copy(update={"runs": runs, "waiting": waiting}))
 
     def _newest_published(self) -> list[str]:
         if self._clock() >= self._list_at:

@@ -22,6 +22,7 @@ from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.routes import (
     admin,
+    decisions,
     docs,
     feedback,
     history,
@@ -44,6 +45,7 @@ _ROUTES = (
     metrics,
     history,
     admin,
+    decisions,
     feedback,
     repository,
     docs,

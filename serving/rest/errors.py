@@ -45,6 +45,7 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (errors.UnknownToken, 401),
     (errors.AdministrationClosed, 403),
     (errors.NotServed, 404),
+    (errors.NothingParked, 404),
     (errors.NoFeedback, 404),
     (UnknownVersion, 404),
     (NothingPublished, 404),

@@ -4,11 +4,13 @@ import { apiKey, modelUrl, request } from "./api_client.js";
 import { ChampionTimeline } from "./charts/champion_timeline.js";
 import { byId, setText, toast, updateRelativeTimes } from "./dom.js";
 import { AdminDialog } from "./forms/admin_dialog.js";
+import { decide } from "./forms/decisions.js";
 import { DrawingPad } from "./forms/drawing_pad.js";
 import { TensorForm } from "./forms/tensor_form.js";
 import { showChallenger } from "./panels/challenger.js";
 import { Classification, isImageModel } from "./panels/classification.js";
 import { Forecast } from "./panels/forecast.js";
+import { Home, waitingVersions } from "./panels/home.js";
 import { LiveScores } from "./panels/live_scores.js";
 import { Monitoring, decisionsOf } from "./panels/monitoring.js";
 import { showHealth, showKeyPrompt, showModels, showNoVersion, showSummary, showUnreachable } from "./panels/summary.js";
@@ -23,6 +25,9 @@ const NO_HISTORY = { records: [], versions: [], unreadable: [], scores: [], moni
 let selected = null; // the model that is shown, as /api/models returns it
 let history = NO_HISTORY;
 let historyLoadedAt = 0;
+let homeFacts = new Map(); // what the rows of Home show, by model
+let homeLoadedAt = 0;
+const decided = new Map(); // decisions of this page that the copied history lacks yet, by version or arrival
 let isPolling = false;
 let isAway = false; // whether the server did not answer the newest poll
 let classification; // created after the pad, which calls onClear while it is created
@@ -38,8 +43,9 @@ const traffic = new Traffic();
 const timeline = new ChampionTimeline();
 const liveScores = new LiveScores();
 const monitoring = new Monitoring();
-const versions = new Versions();
 const adminDialog = new AdminDialog();
+const versions = new Versions({ act: (action, version) => openDecision(action, selected, version) });
+const home = new Home({ act: openDecision });
 
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -72,6 +78,7 @@ async function refreshModels() {
   const model = byName(location.hash.slice(1)) ?? byName(selected?.name) ?? models.find(({ version }) => version) ?? models[0];
   showModels(models, model, selectModel);
   showHealth(model);
+  await refreshHome(models);
   showNoVersion(model);
   for (const id of ["summary", "traffic", "deployments", "versions"]) byId(id).hidden = !model;
   if (model) showModel(model);
@@ -80,6 +87,7 @@ async function refreshModels() {
 }
 
 function showAway() {
+  if (!isAway && homeLoadedAt) setText("home-state", `server cannot be reached; as of ${new Date(homeLoadedAt).toLocaleTimeString()}`);
   isAway = true;
   showUnreachable();
 }
@@ -142,12 +150,21 @@ async function refreshHistory() {
   }
 }
 
+// Beside Home the row of the model says it already.
+function showAwaiting(waiting) {
+  byId("awaits").hidden = !waiting.length || !byId("home").hidden;
+  const names = waiting.map(({ version }) => version).join(", ");
+  setText("awaits", waiting.length ? `${names} ${waiting.length === 1 ? "waits" : "wait"} for approval: Approve or Reject under Versions and gates.` : "");
+}
+
 function showHistory(loaded) {
   history = loaded;
   timeline.show(history.records, decisionsOf(history.monitoring.records));
   liveScores.show(history.scores);
   monitoring.show(history.monitoring, history.versions);
-  versions.show(history.versions, selected.challenger, history.unreadable);
+  const shown = history.versions.map((version) => (version.decision ? version : { ...version, decision: decided.get(version.version) ?? null }));
+  showAwaiting(waitingVersions(shown));
+  versions.show(shown, selected.challenger, history.unreadable);
   showSummary(selected, championEntry());
   byId("roll-back").hidden = rollbackTargets().length === 0;
 }
@@ -176,6 +193,47 @@ function rollbackTargets() {
     .filter(({ version, decision }) => decision?.verdict === "approved" && version !== champion)
     .sort((a, b) => rank(a) - rank(b))
     .map(({ version }) => ({ value: version, text: `${version}${note(version)}` }));
+}
+
+// Home is the page without a model in its address; what it shows is polled as rarely as the history.
+async function refreshHome(models) {
+  byId("home").hidden = Boolean(location.hash.slice(1)) || !models.length;
+  if (byId("home").hidden) return;
+  const isFresh = Date.now() - homeLoadedAt < HISTORY_POLL_MS && models.every(({ name }) => homeFacts.has(name));
+  if (!isFresh) {
+    const loaded = await Promise.all(models.map(loadFacts));
+    homeFacts = new Map(loaded.map((fact) => [fact.model.name, fact]));
+    homeLoadedAt = Date.now();
+  }
+  for (const model of models) homeFacts.get(model.name).model = model;
+  home.show(new Map([...homeFacts].map(([name, fact]) => [name, withDecided(fact)])));
+  const waiting = [...homeFacts.values()].map(withDecided).reduce((sum, { versions, runs }) => sum + waitingVersions(versions).length + runs.waiting.length, 0);
+  setText("home-state", waiting ? `${waiting} ${waiting === 1 ? "decision waits" : "decisions wait"} for a person` : "nothing waits for a person");
+}
+
+async function loadFacts(model) {
+  const parts = ["history", "versions", "monitoring", "runs"].map((part) => request(`${modelUrl(model.name)}/${part}`));
+  const [{ records }, { versions }, monitoring, runs] = await Promise.all(parts);
+  return { model, records, versions, monitoring, runs };
+}
+
+// The copied history may lack a decision for half a minute; nobody should be asked for it again.
+function withDecided(fact) {
+  const versions = fact.versions.map((version) => (version.decision ? version : { ...version, decision: decided.get(version.version) ?? null }));
+  const waiting = fact.runs.waiting.filter(({ arrival }) => !decided.has(`${fact.model.name}/${arrival}`));
+  return { ...fact, versions, runs: { ...fact.runs, waiting } };
+}
+
+function openDecision(action, model, subject) {
+  const known = homeFacts.get(model.name)?.versions ?? history.versions;
+  const afterwards = (message, record) => {
+    if (subject.arrival) decided.set(`${model.name}/${subject.arrival}`, record);
+    else if (action === "reject") decided.set(subject.version, record);
+    else if (action === "approve") decided.set(subject.version, { ...record, verdict: "approved" });
+    homeLoadedAt = 0;
+    afterChange(message);
+  };
+  decide(adminDialog, { action, model, subject, versions: known, afterwards });
 }
 
 function rollBack() {

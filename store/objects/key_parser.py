@@ -27,6 +27,7 @@ class Kind(StrEnum):
     SCORE = "score"
     MONITOR_RECORD = "monitor record"
     CARRIED_OUT = "consequence carried out"
+    RUN_RECORD = "record of a run"
     TABLE = "file of a table"
     RECORDED = "file of the prediction log"
     SEGMENT = "segment of the prediction log"
@@ -75,6 +76,10 @@ _FORMS = [
         (Kind.SCORE, rf"models/{_MODEL}/scores/{_VERSION}/(?P<arrival>{_NAME})\.json"),
         (Kind.MONITOR_RECORD, rf"models/{_MODEL}/monitoring/{_SEQUENCE}\.json"),
         (Kind.CARRIED_OUT, rf"models/{_MODEL}/monitoring/{_SEQUENCE}/carried-out\.json"),
+        (
+            Kind.RUN_RECORD,
+            rf"models/{_MODEL}/runs/\d{{4}}-\d\d/\d{{8}}T\d{{6}}-[0-9a-f-]{{36}}-(started|ended)\.json",
+        ),
         (Kind.TABLE, rf"datasets/{_MODEL}/(?P<table>rows|holdout)/(?P<name>.+)"),
         (Kind.RECORDED, rf"(?P<table>predictions|labels)/{_MODEL}/(?P<name>.+)"),
         (Kind.SEGMENT, rf"spool/{_MODEL}/(?P<host>{_NAME})/[0-9a-f]{{32}}-[0-9]{{8}}\.log"),

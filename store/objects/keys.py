@@ -291,6 +291,17 @@ def monitor_carried_out(model: str, sequence: int) -> str:
     return check(f"{monitoring(model)}/{sequence:08d}/carried-out.json")
 
 
+def runs(model: str) -> str:
+    """Prefix of the records of runs, by month."""
+    return check(f"models/{check_model(model)}/runs")
+
+
+def run_record(model: str, at: datetime, run: str, event: str) -> str:
+    """Key of the record that a run `started` or `ended`; names sort by time within a month."""
+    at = at.astimezone(UTC)
+    return check(f"{runs(model)}/{at:%Y-%m}/{at:%Y%m%dT%H%M%S}-{run}-{event}.json")
+
+
 def predictions(model: str) -> str:
     """Prefix of the Delta table of a model's answered requests."""
     return check(f"predictions/{check_model(model)}")

@@ -43,6 +43,7 @@ from overnight.store.registry.manifest import FileEntry, Manifest
 from overnight.store.registry.monitoring import CarriedOut, MonitorRecord
 from overnight.store.registry.refusals import Refusal
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.runs import RunRecord
 from overnight.store.registry.tombstones import Tombstone, TombstoneRevoked
 from overnight.store.registry.tuned_settings import TunedSettings
 from overnight.store.trust.trusted_keys import Trust
@@ -67,6 +68,7 @@ _RECORDS: Mapping[Kind, type[BaseModel]] = {
     Kind.SCORE: Score,
     Kind.MONITOR_RECORD: MonitorRecord,
     Kind.CARRIED_OUT: CarriedOut,
+    Kind.RUN_RECORD: RunRecord,
     Kind.PENDING_REVIEW: PendingReview,
     Kind.ARRIVAL_REVIEW: ArrivalReview,
     Kind.ARRIVAL: Arrival,

@@ -46,7 +46,7 @@ def test_a_home_of_an_earlier_release_gets_the_keys_that_it_lacks(settings):
     assert rights == {
         "this-machine": "versions,gates",
         "this-machine-administration": "decisions,aliases",
-        "this-machine-operator": "aliases",
+        "this-machine-operator": "decisions,aliases",
         "this-machine-serving": "withdrawals",
     }
     own = {keyring.signing(settings, identity) for identity in identities.SIGNING}

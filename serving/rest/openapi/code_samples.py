@@ -50,7 +50,9 @@ def code_samples(
         return []
     model = model or next(iter(models))
     served = models[model]
-    url = context.url + path.format(model=model, version=served.version, label="champion")
+    url = context.url + path.format(
+        model=model, version=served.version, label="champion", arrival="night-0001"
+    )
     if path.endswith("/infer"):
         samples = list(_infer(url, served.tensors, keyed=context.keyed))
         if path == f"/v2/models/{model}/infer":

@@ -18,6 +18,7 @@ from overnight.serving.inference.signatures import InputSignature
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext, Served
+from overnight.store.datasets.arrival_reviews import PendingReview
 from overnight.store.input_encodings import Missing, TextEncoding
 from overnight.store.pictures.declaration import Picture
 from overnight.store.registry.alias_record import AliasRecord
@@ -33,6 +34,7 @@ from overnight.store.registry.monitoring import (
     LiveQuality,
     MonitorRecord,
 )
+from overnight.store.registry.runs import RunRecord
 from overnight.store.schema import Forecast, TensorSpec
 
 # Stored records that the API returns, each with the fields that are left out.
@@ -49,6 +51,8 @@ _RECORDS: dict[type[BaseModel], tuple[str, ...]] = {
     LiveDistance: (),
     LiveQuality: (),
     MonitorRecord: ("format", "id", "model"),
+    PendingReview: ("model",),
+    RunRecord: ("format", "model", "due"),
     Missing: (),
     Override: (),
     Picture: (),

@@ -1,9 +1,10 @@
-"""Deployment history, live scores, monitor records, versions and reports of a model, and traffic.
+"""Deployment history, scores, monitor records, runs, versions and reports of models, and traffic.
 
 Read from the copy that the leader of the host keeps on disk; no request waits for the store.
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response
@@ -15,6 +16,10 @@ from overnight.serving.rest.bodies import json_response, uncached
 from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry.traffic import BUCKET_SECONDS
 from overnight.store.objects import keys
+from overnight.store.registry.runs import latest, missed, next_due
+
+# The flow that a schedule starts for each model.
+NIGHTLY = "retrain"
 
 routes = Blueprint("history", __name__, url_prefix="/api")
 
@@ -48,6 +53,24 @@ def monitoring(model: str) -> Response:
         for record in past.monitoring
     ]
     return uncached(json_response({"records": records, "damaged": list(past.damaged_monitoring)}))
+
+
+@routes.get("/models/<model>/runs")
+def runs(model: str) -> Response:
+    """Runs, newest first, the next and the missed ones, and arrivals that wait for a person."""
+    slot = resources().slots.find(model)
+    past, now = resources().status.history(slot.model), datetime.now(UTC)
+    due = next_due(past.runs, flow=NIGHTLY, now=now)
+    body = {
+        "runs": [
+            record.model_dump(mode="json", exclude={"format", "model", "due"})
+            for record in latest(past.runs)
+        ],
+        "next": due.isoformat() if due else None,
+        "missed": [passed.isoformat() for passed in missed(past.runs, flow=NIGHTLY, now=now)],
+        "waiting": [review.model_dump(mode="json", exclude={"model"}) for review in past.waiting],
+    }
+    return uncached(json_response(body))
 
 
 @routes.get("/models/<model>/versions")

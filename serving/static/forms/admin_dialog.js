@@ -7,9 +7,11 @@ const storedToken = new SessionValue("overnight-token");
 
 const MESSAGES = {
   0: "It is unknown whether anything changed; check before you try again.",
-  401: "The token was rejected. Nothing was changed.",
+  400: "Nothing was changed.",
+  401: "This token is not known here. Nothing was changed.",
   403: "No administrator token is configured here. Nothing was changed.",
-  409: "Another change came first. Nothing was changed.",
+  404: "Nothing was changed.",
+  409: "Nothing was changed.",
   503: "Nothing is known to have changed; try again in a moment.",
 };
 

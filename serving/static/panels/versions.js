@@ -9,7 +9,9 @@ const TITLES = ["Version", "Trained", "Quality", "Gates", "Decision", "Run"];
 const COLLAPSED_ROWS = 8;
 
 export class Versions {
-  constructor() {
+  // `act(action, version)` opens the dialog of a decision.
+  constructor({ act }) {
+    this.act = act;
     this.openVersions = new Set();
     this.expanded = false;
   }
@@ -50,7 +52,7 @@ export class Versions {
       timeElement(version.trained_at, { short: true }),
       qualityOf(version, scale),
       this.gatesButton(version, details),
-      decisionOf(version),
+      [decisionOf(version), this.actions(version)].flat(),
       runOf(version),
     ];
     return [row(cells, TITLES), details];
@@ -80,6 +82,22 @@ export class Versions {
       else this.openVersions.add(version);
     });
     return skipped ? [button, element("p", "quiet", `${skipped} not applicable`)] : [button];
+  }
+
+  actions(version) {
+    const buttons = element("div", "buttons start");
+    const waits = !version.decision && version.approval === "manual";
+    const names = waits ? ["approve", "reject"] : version.decision?.verdict === "approved" && !version.champion ? ["promote"] : [];
+    const mayChallenge = version.decision?.verdict !== "rejected" && !version.champion && !this.challenger;
+    for (const name of mayChallenge ? [...names, "shadow"] : names) {
+      const title = name[0].toUpperCase() + name.slice(1);
+      const button = element("button", "small action", `${title} …`);
+      button.type = "button";
+      button.setAttribute("aria-label", `${title} ${version.version}`);
+      button.addEventListener("click", () => this.act(name, version));
+      buttons.append(button);
+    }
+    return buttons;
   }
 
   moreRow(count) {

@@ -96,7 +96,7 @@ def test_examples_match_their_schemas_and_are_accepted(client, openapi):
             schema = media["schema"] | {"components": openapi["components"]}
             Draft202012Validator(schema).validate(example["value"])
             if name == "digits":
-                address = path.format(model=name, version=VERSION, label="champion")
+                address = path.format(model=name, version=VERSION, label="champion", arrival="a-1")
                 answer = client.post(address, json=example["value"])
                 assert (answer.status_code, answer.headers["X-Model-Version"]) == (200, VERSION)
                 sent += 1

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from overnight.serving.rest import administration
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.token_auth import Tokens
-from overnight.serving.rest.routes import admin
 from overnight.store.errors import StoreDenied
 from overnight.store.objects import keys
 from tests.support.serving import bucket_history, bundles
@@ -212,5 +212,5 @@ def test_only_one_request_at_a_time_waits_for_the_store(send, bucket):
     assert second.status_code == 503
     assert "Retry-After" in second.headers
     assert champion(bucket) == FIRST
-    assert admin._writing.acquire(blocking=False)
-    admin._writing.release()
+    assert administration._writing.acquire(blocking=False)
+    administration._writing.release()
