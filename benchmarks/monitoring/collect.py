@@ -21,6 +21,7 @@ from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.predictions.segments import (
     SEGMENT_BYTES,
+    AnswerColumns,
     AnsweredBatch,
     encode_answers,
     segment_name,
@@ -63,13 +64,21 @@ def _segment() -> tuple[bytes, int]:
         ink = random.random((_IN_A_FRAME, 28, 28)) < 0.2
         pixels = (random.integers(1, 256, ink.shape) * ink).astype(np.uint8)
         shares = random.dirichlet(np.ones(10), _IN_A_FRAME).astype(np.float32)
-        rows = [
-            (f"{random.bytes(16).hex()}", "", now, "champion", "c" * 64, 900, 1, "")
-            for _ in range(_IN_A_FRAME)
-        ]
+        columns = AnswerColumns(
+            requests=[random.bytes(16).hex() for _ in range(_IN_A_FRAME)],
+            callers=("",),
+            at_us=[now] * _IN_A_FRAME,
+            routes=("champion",),
+            clients=("c" * 64,),
+            latency_us=[900] * _IN_A_FRAME,
+            counts=(1,),
+            digests=("",),
+        )
         inputs = {"image": [each[None] for each in pixels]}
         outputs = {"probabilities": [each[None] for each in shares]}
-        frames.append(encode_answers(AnsweredBatch(_MODEL, _VERSION, 1.0, rows, inputs, outputs)))
+        frames.append(
+            encode_answers(AnsweredBatch(_MODEL, _VERSION, 1.0, columns, inputs, outputs))
+        )
     return b"".join(frames), len(frames) * _IN_A_FRAME
 
 

@@ -14,6 +14,15 @@ from overnight.serving.inference.validation import Array, check_range, first_wro
 from overnight.serving.inference.vocabulary import OutOfVocabulary
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
+# Types of raw values: little-endian, and of booleans bytes, which are converted, because a boolean
+# view of a byte other than 0 or 1 is undefined. Made once: numpy makes a new object of a type with
+# a byte order each time.
+_RAW = {
+    datatype: np.dtype("u1" if name == "bool" else np.dtype(name).newbyteorder("<").str)
+    for datatype, name in NUMPY_TYPES.items()
+    if name != "object"
+}
+
 
 def check_rows(n: int, limits: Limits, *, field: str) -> None:
     """Check the number of rows.
@@ -152,9 +161,7 @@ def from_raw(spec: TensorSpec, raw: memoryview, shape: tuple[int, ...], *, field
     if len(raw) != count:
         expected = f"{count} bytes, as `shape` and `datatype` say"
         raise BadInput(field, expected=expected, found=f"{len(raw)}")
-    # A boolean view of a byte other than 0 or 1 is undefined, so bytes are converted.
-    wire = np.dtype(np.uint8) if kind.kind == "b" else kind.newbyteorder("<")
-    rows: Array = np.frombuffer(raw, wire).reshape(shape)
+    rows: Array = np.frombuffer(raw, _RAW[spec.datatype]).reshape(shape)
     if spec.datatype == "UINT8" and _in_range(spec, rows):
         return rows
     rows = rows.astype(kind)

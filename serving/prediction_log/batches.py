@@ -1,19 +1,25 @@
-"""Turns queued answers into frames of segments, in batches, because one frame each is dear."""
+"""Turns queued answers of any kind into frames of segments.
+
+Those of one row with tensors of fixed types and shapes, which most are, are collected by
+`open_batches.py` instead.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import orjson
 
 from overnight.serving.inference.runtime import Array
 from overnight.serving.prediction_log.recording import QueuedAnswer
 from overnight.store.predictions.records import client_digest
 from overnight.store.predictions.segments import (
+    AnswerColumns,
     AnsweredBatch,
     BadRecord,
-    Row,
+    Buffer,
     encode_answers,
     inputs_digest,
 )
@@ -29,11 +35,11 @@ _client_digest = lru_cache(_KNOWN_CLIENTS)(client_digest)
 
 @dataclass(frozen=True)
 class Frame:
-    """Answers of one model as a frame; None where they cannot be encoded."""
+    """Answers of one model as a frame in parts; None where they cannot be encoded."""
 
     model: str
     answers: int
-    body: bytes | None
+    parts: Sequence[Buffer] | None
 
 
 def frames(queued: Iterable[QueuedAnswer]) -> Iterator[Frame]:
@@ -92,7 +98,7 @@ def _encoded(batch: Sequence[QueuedAnswer]) -> Iterator[Frame]:
     if policy is None:
         return
     try:
-        body = encode_answers(_batch(batch, policy), dumps=_dumps)
+        body = encode_answers(_batch(batch, policy), dumps=dumps)
     # Also whatever an array of objects may have in it: this thread has to go through all the rest.
     except Exception:  # noqa: BLE001
         if len(batch) == 1:
@@ -101,36 +107,56 @@ def _encoded(batch: Sequence[QueuedAnswer]) -> Iterator[Frame]:
         for answer in batch:
             yield from _encoded((answer,))
         return
-    yield Frame(manifest.model, len(batch), body)
+    yield Frame(manifest.model, len(batch), (body,))
 
 
 def _batch(batch: Sequence[QueuedAnswer], policy: LogPolicy) -> AnsweredBatch:
     manifest, inputs, outputs = batch[0][0], batch[0][7], batch[0][8]
-    has_values = policy.inputs == "values"
+    has_values, has_digest = policy.inputs == "values", policy.inputs == "digest"
+    first = next(iter(outputs))
+    _, requests, callers, clients, routes, at, seconds, *_ = zip(*batch, strict=True)
+    columns = AnswerColumns(
+        requests=requests,
+        callers=callers,
+        at_us=microseconds(at),
+        routes=routes,
+        clients=recorded_clients(manifest.model, clients, policy),
+        latency_us=microseconds(seconds),
+        counts=[len(answer[8][first]) for answer in batch],
+        digests=[inputs_digest(answer[7]) if has_digest and answer[7] else "" for answer in batch],
+    )
     return AnsweredBatch(
         model=manifest.model,
         version=manifest.version,
         share=policy.share,
-        rows=[_row(answer, policy) for answer in batch],
+        columns=columns,
         inputs={name: [answer[7][name] for answer in batch] for name in inputs if has_values},
         outputs={name: [answer[8][name] for answer in batch] for name in outputs},
     )
 
 
-def _row(answer: QueuedAnswer, policy: LogPolicy) -> Row:
-    manifest, route, request, caller, client, at, seconds, inputs, outputs, _ = answer
-    if policy.clients == "digest" and client:
-        client = _client_digest(manifest.model, client)
-    elif policy.clients == "none":
-        client = ""
-    digest = inputs_digest(inputs) if policy.inputs == "digest" and inputs else ""
-    n = len(next(iter(outputs.values())))
-    return request, caller, int(at * 1e6), route, client, int(seconds * 1e6), n, digest
+def microseconds(seconds: Sequence[float]) -> Array:
+    """Times in whole microseconds, int64."""
+    return (np.array(seconds) * 1e6).astype(np.int64)
 
 
-def _dumps(value: object) -> bytes:
+def recorded_clients(model: str, clients: Sequence[str], policy: LogPolicy) -> Sequence[str]:
+    """The keys of clients as a policy has them recorded."""
+    if policy.clients == "none":
+        return [""] * len(clients)
+    if policy.clients == "key":
+        return clients
+    known = {client: _client_digest(model, client) if client else "" for client in set(clients)}
+    return [known[client] for client in clients]
+
+
+def dumps(value: object) -> bytes:
+    """A header as JSON.
+
+    Raises:
+        BadRecord: half a surrogate pair, which JSON may escape and UTF-8 cannot have.
+    """
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        # Half a surrogate pair, which JSON may escape and UTF-8 cannot have.
         raise BadRecord("texts", expected="UTF-8", actual=f"{error}") from None

@@ -7,32 +7,49 @@ from overnight.serving.inference.runtime import Array, Predictor
 from overnight.store.predictions.records import Route
 from overnight.store.registry.manifest import Manifest
 
-# Manifest of the version, route, request id, the caller's own id, client, when it was answered, how
-# many seconds the answer needed, inputs [n, …] and outputs [n, …] by name, and the bytes that it
-# holds. A tuple, because anything with names is four times as slow to make.
+# Request id, the caller's own id, client, route, when it was answered, and how many seconds the
+# answer needed. A tuple, because anything with names is four times as slow to make.
+Told = tuple[str, str, str, Route, float, float]
+
+# An answer that waits as it is: the manifest of the version, what is `Told`, inputs [n, …] and
+# outputs [n, …] by name, and the bytes that all of it holds.
 QueuedAnswer = tuple[
-    Manifest, Route, str, str, str, float, float, Mapping[str, Array], Mapping[str, Array], int
+    Manifest,
+    str,
+    str,
+    str,
+    Route,
+    float,
+    float,
+    Mapping[str, Array],
+    Mapping[str, Array],
+    int,
 ]
 
 
 class LoggedVersion:
     """A version for one request, which keeps the published inputs and the outputs of its call.
 
-    `inputs` is None until it was called.
+    `inputs` is None until it was called; only then there are `outputs`.
     """
 
-    __slots__ = ("_loaded", "ignored", "inputs", "manifest", "outputs", "predictor", "version")
+    __slots__ = ("_predict", "ignored", "inputs", "outputs", "predictor")
 
-    def __init__(self, loaded: ModelVersion, manifest: Manifest) -> None:
-        self._loaded, self.manifest = loaded, manifest
+    def __init__(self, loaded: ModelVersion) -> None:
+        self._predict, self.ignored = loaded.predict, loaded.ignored
         self.predictor: Predictor = loaded.predictor
-        self.version: str = manifest.version
-        self.ignored: frozenset[str] = loaded.ignored
         self.inputs: Mapping[str, Array] | None = None
-        self.outputs: Mapping[str, Array] = {}
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.predictor.manifest
+
+    @property
+    def version(self) -> str:
+        return self.predictor.manifest.version
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Answer as the version itself does."""
-        answers = self._loaded.predict(inputs, outputs)
-        self.inputs, self.outputs = inputs, answers
+        self.outputs = answers = self._predict(inputs, outputs)
+        self.inputs = inputs
         return answers

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from overnight.store.errors import BadKey
 from overnight.store.local_files import PART, try_lock
-from overnight.store.predictions.segments import parse_segment_name, segment_name
+from overnight.store.predictions.segments import Buffer, parse_segment_name, segment_name
 
 OPEN = ".open"
 # A worker that made a file under a temporary name and lives has long given it its name by then.
@@ -103,14 +103,19 @@ class SegmentFile:
     def name(self) -> str:
         return self._path.name
 
-    def write(self, body: bytes) -> None:
-        """Append a frame as a whole, which survives the death of this process, not of the machine.
+    def write(self, *parts: Buffer) -> None:
+        """Append the parts of a frame as a whole.
+
+        It survives the death of this process, not of the machine.
 
         Raises:
             OSError: the disk is full; the file ends with the frame before, as far as it can be cut.
         """
-        rest = memoryview(body)
+        size = sum(map(len, parts))
         try:
+            written = os.writev(self._file, parts)
+            # Rarely: a signal came, or the disk is nearly full.
+            rest = memoryview(b"" if written == size else b"".join(parts))[written:]
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError:
@@ -118,7 +123,7 @@ class SegmentFile:
                 os.ftruncate(self._file, self.size)
                 os.lseek(self._file, self.size, os.SEEK_SET)
             raise
-        self.size += len(body)
+        self.size += size
 
     def close(self) -> None:
         """Have it shipped, or removed where nothing was written."""

@@ -1,6 +1,6 @@
 """The prediction log of one worker: a bounded queue, and the thread that writes it to segments.
 
-Requests only append to the queue. Nothing here blocks a request or fails it: what cannot be
+Requests only add to what is queued. Nothing here blocks a request or fails it: what cannot be
 recorded is dropped and counted. When the spool of the host is full, the newest is dropped, because
 labels in it were accepted.
 """
@@ -17,14 +17,26 @@ from pathlib import Path
 
 from overnight.serving.inference.runtime import Array
 from overnight.serving.prediction_log import segment_files
-from overnight.serving.prediction_log.batches import frames, size_of
-from overnight.serving.prediction_log.recording import QueuedAnswer
+from overnight.serving.prediction_log.batches import Frame, frames, size_of
+from overnight.serving.prediction_log.open_batches import (
+    BATCH,
+    TOLD_BYTES,
+    FilledBatch,
+    OpenBatch,
+    can_be_open,
+)
+from overnight.serving.prediction_log.recording import QueuedAnswer, Told
 from overnight.serving.prediction_log.segment_files import SegmentFile, SpoolUsage
 from overnight.serving.telemetry.metrics import DroppedRecords, PredictionCounters, RecordedCount
 from overnight.store.objects import keys
 from overnight.store.predictions.records import Route, SentLabel
-from overnight.store.predictions.segments import SEGMENT_BYTES, BadRecord, encode_labels
-from overnight.store.registry.manifest import Manifest
+from overnight.store.predictions.segments import (
+    SEGMENT_BYTES,
+    BadRecord,
+    Buffer,
+    encode_labels,
+)
+from overnight.store.registry.manifest import LogPolicy, Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +46,9 @@ QUEUED_BYTES = 32_000_000
 CALLER_CHARACTERS = 256
 # Of the declared seconds, so that writing fits into them as well.
 _TICKS = 2
+# Kinds of answers of one version, by names, types and shapes of their tensors, that are collected
+# in open batches; each has buffers of its own.
+_OPEN_PER_VERSION = 4
 # A frame of labels; each waits for the disk only once.
 _LABELS = 1_000
 
@@ -73,14 +88,20 @@ class PredictionSpool:
         self._segment_bytes = min(SEGMENT_BYTES, config.spool_bytes // 8)
         self._incarnation, self._number = uuid.uuid4().hex, 0
         self._lock = threading.Lock()
-        # Both under the lock, which is held for an append alone.
+        # Bound methods: `with` costs twice as much.
+        self._acquire, self._release = self._lock.acquire, self._lock.release
+        # All of what is queued is under the lock, which is held for no more than copying a row.
+        self._open: dict[int, list[OpenBatch]] = {}
+        self._filled: list[FilledBatch] = []
         self._queue: list[QueuedAnswer] = []
-        self._queued_bytes = 0
+        self._queued = self._queued_bytes = 0
         self._labels: list[_WaitingLabels] = []
         self._wake = threading.Event()
         self._writing = threading.Lock()
         self._files: dict[str, SegmentFile] = {}
         self._is_closed = False
+        self._allowance = 0
+        self._due: float | None = None
         self._recorded: Counter[tuple[str, str]] = Counter()
         self._dropped: Counter[tuple[str, str]] = Counter()
         self._reported = ""
@@ -90,7 +111,6 @@ class PredictionSpool:
         manifest: Manifest,
         inputs: Mapping[str, Array],
         outputs: Mapping[str, Array],
-        *,
         request: str,
         caller: str,
         client: str,
@@ -100,39 +120,72 @@ class PredictionSpool:
     ) -> None:
         """Record an answer of a version later, if its policy and its share say so.
 
-        The arrays are kept until then, and must not be changed. `body_bytes`: of the request's
+        The arrays may be kept until then, and must not be changed. `body_bytes`: of the request's
         body, of which the arrays may be views.
         """
         try:
             policy = manifest.logged
-            if policy is None or not is_recorded(request, policy.share):
+            if policy is None or (policy.share < 1 and not is_recorded(request, policy.share)):
                 return
-            size = body_bytes + len(client) + size_of(inputs.values()) + size_of(outputs.values())
             if len(caller) > CALLER_CHARACTERS:
                 caller = ""
-            at = time.time()
-            answer = (
-                manifest,
-                route,
-                request,
-                caller,
-                client,
-                at,
-                seconds,
-                inputs,
-                outputs,
-                size,
-            )
-            with self._lock:
-                fits = self._queued_bytes + size <= QUEUED_BYTES and len(self._queue) < QUEUED
-                if fits and not self._is_closed:
-                    self._queued_bytes += size
-                    self._queue.append(answer)
-                else:
-                    self._dropped[manifest.model, "queue"] += 1
+            told = request, caller, client, route, time.time(), seconds
+            self._acquire()
+            try:
+                for batch in self._open.get(id(manifest), ()):
+                    if (batch.left or self._reserve(batch)) and batch.add(inputs, outputs, told):
+                        if not batch.left:
+                            self._filled.append(batch.take())
+                            self._wake.set()
+                        return
+            finally:
+                self._release()
+            self._queue_other(manifest, policy, inputs, outputs, told, body_bytes)
         except Exception:
             # A fault here must cost no answer.
             logger.exception("an answer cannot be recorded")
+
+    def _reserve(self, batch: OpenBatch) -> bool:
+        """Whether there is room for a batch, which then may be filled."""
+        fits = self._fits(batch.capacity, batch.reserved_bytes)
+        if fits:
+            batch.left = batch.capacity
+        return fits
+
+    def _fits(self, answers: int, size: int) -> bool:
+        """Whether so much may be queued yet, and then is counted."""
+        if self._queued + answers > QUEUED or self._queued_bytes + size > QUEUED_BYTES:
+            return False
+        self._queued += answers
+        self._queued_bytes += size
+        return True
+
+    def _queue_other(
+        self,
+        manifest: Manifest,
+        policy: LogPolicy,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        told: Told,
+        body_bytes: int,
+    ) -> None:
+        """Queue an answer that no open batch took: in a new one, or by itself."""
+        size = body_bytes + TOLD_BYTES + size_of(inputs.values()) + size_of(outputs.values())
+        is_plain = can_be_open(policy, inputs, outputs)
+        with self._lock:
+            if self._is_closed:
+                self._dropped[manifest.model, "queue"] += 1
+                return
+            batches = self._open.get(id(manifest), [])
+            if is_plain and len(batches) < _OPEN_PER_VERSION and self._queued + BATCH <= QUEUED:
+                batch = OpenBatch(manifest, policy, inputs, outputs)
+                if self._reserve(batch) and batch.add(inputs, outputs, told):
+                    self._open[id(manifest)] = [*batches, batch]
+                    return
+            if self._fits(1, size):
+                self._queue.append((manifest, *told, inputs, outputs, size))
+            else:
+                self._dropped[manifest.model, "queue"] += 1
 
     def skip_answer(self, manifest: Manifest, request: str) -> None:
         """Count an answer that its client wants not to be recorded, and that would be."""
@@ -162,37 +215,82 @@ class PredictionSpool:
 
     def tick(self) -> float:
         """Write what was offered, at least twice in the declared seconds. Returns no rest."""
-        self._wake.wait(self._config.lost_seconds / _TICKS)
+        if self._due is None:
+            self._measure()
+            self._due = time.monotonic() + self._config.lost_seconds / _TICKS
+        self._wake.wait(max(0.0, self._due - time.monotonic()))
         self._wake.clear()
-        self.write()
+        if self._labels or time.monotonic() >= self._due:
+            self.write()
+        else:
+            self._write_filled()
         return 0.0
 
     def write(self) -> None:
         """Write everything that was offered until now, and close segments that are due."""
         with self._writing:
+            self._due = time.monotonic() + self._config.lost_seconds / _TICKS
             with self._lock:
-                answers, self._queue = self._queue, []
-                labels, self._labels = self._labels, []
-                self._queued_bytes = 0
-            if not (answers or labels or self._files):
+                filled, answers = self._take_all(), self._queue
+                labels, self._labels, self._queue = self._labels, [], []
+            if not (filled or answers or labels or self._files):
                 return
-            spooled = segment_files.usage(self._config.folder)
-            allowance = self._config.spool_bytes - spooled.size_bytes
+            spooled = self._measure()
             for waiting in labels:
-                waiting.recorded = self._write_labels(waiting.labels, allowance)
+                waiting.recorded = self._write_labels(waiting.labels)
                 waiting.written.set()
+            self._write_batches(filled)
             for frame in frames(answers):
-                if frame.body is None:
-                    self._dropped[frame.model, "unencodable"] += frame.answers
-                elif self._append(frame.model, frame.body, frame.answers, allowance):
-                    allowance -= len(frame.body)
-                    self._recorded[frame.model, "answer"] += frame.answers
+                self._write_answers(frame)
             self._close_due(spooled)
+
+    def _measure(self) -> SpoolUsage:
+        spooled = segment_files.usage(self._config.folder)
+        self._allowance = self._config.spool_bytes - spooled.size_bytes
+        return spooled
+
+    def _write_filled(self) -> None:
+        """Write the batches that are full, so that their buffers are soon used again.
+
+        The spool was measured half a second ago at most, which is as exact as its limit.
+        """
+        with self._writing:
+            with self._lock:
+                filled, self._filled = self._filled, []
+                self._queued -= sum(each.batch.capacity for each in filled)
+                self._queued_bytes -= sum(each.batch.reserved_bytes for each in filled)
+            self._write_batches(filled)
+
+    def _take_all(self) -> list[FilledBatch]:
+        """All that is in batches; those to which nothing was added are given up."""
+        filled, self._filled = self._filled, []
+        for version, batches in list(self._open.items()):
+            used = [batch for batch in batches if not batch.is_empty]
+            filled += [batch.take() for batch in used]
+            self._open[version] = used
+            if not used:
+                del self._open[version]
+        self._queued = self._queued_bytes = 0
+        return filled
+
+    def _write_batches(self, filled: Sequence[FilledBatch]) -> None:
+        for batch in filled:
+            for frame in batch.frames():
+                self._write_answers(frame)
+            batch.release()
+
+    def _write_answers(self, frame: Frame) -> None:
+        if frame.parts is None:
+            self._dropped[frame.model, "unencodable"] += frame.answers
+        elif self._append(frame.model, frame.parts, frame.answers):
+            self._recorded[frame.model, "answer"] += frame.answers
 
     def close(self) -> None:
         """Write and close everything; whatever is offered later is dropped."""
         with self._lock:
             self._is_closed = True
+            self._filled = self._take_all()
+            self._open.clear()
         self.write()
         with self._writing:
             for file in self._files.values():
@@ -218,7 +316,7 @@ class PredictionSpool:
         """What is in the spool of this host, of all workers."""
         return segment_files.usage(self._config.folder)
 
-    def _write_labels(self, labels: Sequence[SentLabel], allowance: int) -> bool:
+    def _write_labels(self, labels: Sequence[SentLabel]) -> bool:
         by_model: dict[str, list[SentLabel]] = {}
         for label in labels:
             by_model.setdefault(label.model, []).append(label)
@@ -230,15 +328,15 @@ class PredictionSpool:
                 except (BadRecord, TypeError, ValueError):
                     self._dropped[model, "unencodable"] += len(part)
                     return False
-                if not self._append(model, body, len(part), allowance):
+                if not self._append(model, (body,), len(part)):
                     return False
-                allowance -= len(body)
                 self._recorded[model, "label"] += len(part)
         return True
 
-    def _append(self, model: str, body: bytes, records: int, allowance: int) -> bool:
+    def _append(self, model: str, parts: Sequence[Buffer], records: int) -> bool:
         """Write a frame to the model's segment; False, and counted, where that cannot be."""
-        if len(body) > allowance:
+        size = sum(map(len, parts))
+        if size > self._allowance:
             config = self._config
             why = (
                 f"the spool {config.folder} is full: {config.spool_bytes:,} bytes; "
@@ -247,13 +345,14 @@ class PredictionSpool:
             self._drop(model, "spool", records, why)
             return False
         try:
-            self._file(model).write(body)
+            self._file(model).write(*parts)
         except OSError as error:
             self._drop(model, "disk", records, f"{error}")
             # What was cut off may not be cut clean, and nothing is to follow it.
             if (file := self._files.pop(model, None)) is not None:
                 file.close()
             return False
+        self._allowance -= size
         return True
 
     def _file(self, model: str) -> SegmentFile:

@@ -2,8 +2,10 @@
 
 A frame is 16 bytes (magic, length of the body, crc32 of the body, crc32 of the 12 bytes before it;
 little-endian) and its body: the length of a header in 4 bytes, the header as JSON, and the raw
-values of its arrays. A frame of answers has those of any number of requests to one version, each
-array of them concatenated along the rows; one of labels has labels.
+values of its arrays. A frame of labels has labels. One of answers has those of any number of
+requests to one version, by columns, because those are written for all requests at once: texts and
+numbers of rows in the header, where a column that is the same for all requests is that one value;
+then the times as two arrays of int64; then each tensor, concatenated along the rows.
 
 A process that writes may die at any byte, so the end of a segment may be torn: it is counted, and
 not decoded.
@@ -51,9 +53,11 @@ _MAXIMUM_AXES = 32
 _FOREIGN = ">"
 _TEXT, _LISTS = "text", "lists"
 
-# A request in the header of a frame: request, caller, at_us, route, client, latency_us, n, digest.
-Row = tuple[str, str, int, str, str, int, int, str]
+_INT64 = np.dtype("<i8")
+
 Dumps = Callable[[object], bytes]
+# What has bytes in memory, one after the other: `bytes`, a view of some, or an array.
+Buffer = Any
 
 
 class BadRecord(OvernightError):
@@ -68,16 +72,34 @@ class _Damaged(Exception):
 
 
 @dataclass(frozen=True)
+class AnswerColumns:
+    """What a frame tells of its requests besides their tensors: a value of each for each request.
+
+    `at_us` and `latency_us` are arrays of int64, or what such an array can be made of.
+    """
+
+    requests: Sequence[str]
+    callers: Sequence[str]
+    at_us: Any
+    routes: Sequence[str]
+    clients: Sequence[str]
+    latency_us: Any
+    counts: Sequence[int]
+    digests: Sequence[str]
+
+
+@dataclass(frozen=True)
 class AnsweredBatch:
     """Requests that one version answered, with arrays of the same names, types and row shapes.
 
-    `inputs` and `outputs` have by name the arrays [n, …] of each request, in the order of `rows`.
+    `inputs` and `outputs` have by name the arrays [n, …] of each request, in the order of the
+    columns.
     """
 
     model: str
     version: str
     share: float
-    rows: Sequence[Row]
+    columns: AnswerColumns
     inputs: Mapping[str, Sequence[Array]]
     outputs: Mapping[str, Sequence[Array]]
 
@@ -111,20 +133,20 @@ def encode_answer(record: AnsweredRequest) -> bytes:
     Raises:
         BadRecord: an array of a type that no tensor has, or more than a frame may hold.
     """
-    row = (
-        record.request,
-        record.caller,
-        record.at_us,
-        record.route,
-        record.client,
-        record.latency_us,
-        record.n,
-        record.digest,
+    columns = AnswerColumns(
+        requests=(record.request,),
+        callers=(record.caller,),
+        at_us=(record.at_us,),
+        routes=(record.route,),
+        clients=(record.client,),
+        latency_us=(record.latency_us,),
+        counts=(record.n,),
+        digests=(record.digest,),
     )
     inputs = {name: (rows,) for name, rows in record.inputs.items()}
     outputs = {name: (rows,) for name, rows in record.outputs.items()}
     return encode_answers(
-        AnsweredBatch(record.model, record.version, record.share, (row,), inputs, outputs)
+        AnsweredBatch(record.model, record.version, record.share, columns, inputs, outputs)
     )
 
 
@@ -140,17 +162,82 @@ def encode_answers(batch: AnsweredBatch, *, dumps: Dumps = _dumps) -> bytes:
     Raises:
         BadRecord: as `encode_answer`.
     """
-    values: list[Any] = []
-    header = {
+    values: list[Buffer] = []
+    inputs = [_described(name, arrays, values) for name, arrays in batch.inputs.items()]
+    outputs = [_described(name, arrays, values) for name, arrays in batch.outputs.items()]
+    fixed = _fixed(batch.model, batch.version, batch.share, inputs, outputs)
+    return b"".join(_answer_frame(fixed, batch.columns, values, dumps))
+
+
+class AnswerLayout:
+    """Frames of answers of one version whose tensors are numbers of the same types and row shapes.
+
+    They are those of `encode_answers`, made of values that are together already.
+    """
+
+    def __init__(
+        self,
+        manifest: tuple[str, str, float],
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+    ) -> None:
+        """`manifest` is model, version and share; the arrays [n, …] are those of one answer.
+
+        Raises:
+            BadRecord: an array whose raw values do not describe it: objects, or another byte order.
+        """
+        described = [
+            [_plain(name, rows) for name, rows in tensors.items()] for tensors in (inputs, outputs)
+        ]
+        self._fixed = _fixed(*manifest, *described)
+
+    def frame(
+        self, columns: AnswerColumns, values: Sequence[Buffer], *, dumps: Dumps = _dumps
+    ) -> list[Buffer]:
+        """A frame in parts, of which the last are `values`: by tensor, those of all requests.
+
+        Raises:
+            BadRecord: more than a frame may hold.
+        """
+        return _answer_frame(self._fixed, columns, values, dumps)
+
+
+def _fixed(
+    model: str,
+    version: str,
+    share: float,
+    inputs: Sequence[dict[str, Any]],
+    outputs: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The part of a header that does not depend on the requests, but for texts in its tensors."""
+    return {
         "kind": "answers",
-        "model": batch.model,
-        "version": batch.version,
-        "share": batch.share,
-        "rows": batch.rows,
-        "inputs": [_described(name, arrays, values) for name, arrays in batch.inputs.items()],
-        "outputs": [_described(name, arrays, values) for name, arrays in batch.outputs.items()],
+        "model": model,
+        "version": version,
+        "share": share,
+        "inputs": inputs,
+        "outputs": outputs,
     }
-    return _frame(dumps(header), values)
+
+
+def _answer_frame(
+    fixed: dict[str, Any], columns: AnswerColumns, values: Sequence[Buffer], dumps: Dumps
+) -> list[Buffer]:
+    header = fixed | {
+        "requests": columns.requests,
+        "callers": _short(columns.callers),
+        "routes": _short(columns.routes),
+        "clients": _short(columns.clients),
+        "counts": _short(columns.counts),
+        "digests": _short(columns.digests),
+    }
+    times = [np.asarray(column, _INT64).tobytes() for column in (columns.at_us, columns.latency_us)]
+    return _frame(dumps(header), [*times, *values])
+
+
+def _short(column: Sequence[Any]) -> Any:
+    """A column, or its one value where all are the same."""
+    return column[0] if column and column.count(column[0]) == len(column) else column
 
 
 def encode_label(record: SentLabel) -> bytes:
@@ -182,7 +269,7 @@ def encode_labels(records: Sequence[SentLabel]) -> bytes:
         ]
         for record in records
     ]
-    return _frame(_dumps({"kind": "labels", "labels": labels}), [])
+    return b"".join(_frame(_dumps({"kind": "labels", "labels": labels}), []))
 
 
 def inputs_digest(inputs: Mapping[str, Array]) -> str:
@@ -250,37 +337,51 @@ class SegmentReader(Iterator[AnsweredRequest | SentLabel]):
         self.problem = self.problem or f"the frame at byte {position}: {error}"
 
 
-def _frame(header: bytes, values: Sequence[Any]) -> bytes:
-    length = _LENGTH.pack(len(header))
-    try:
-        body = b"".join((length, header, *values))
-    except TypeError:
-        # An array whose values do not lie in memory in the order of its axes.
-        body = b"".join((length, header, *(rows.tobytes() for rows in values)))
-    if len(body) > MAXIMUM_FRAME_BYTES or len(header) > MAXIMUM_HEADER_BYTES:
+def _frame(header: bytes, values: Sequence[Buffer]) -> list[Buffer]:
+    """A frame in parts, of which the last are the values; only arrays are copied.
+
+    Raises:
+        BadRecord: more than a frame may hold.
+    """
+    size, crc = 0, 0
+    parts: list[Buffer] = [b"", _LENGTH.pack(len(header)) + header, *values]
+    for place, part in enumerate(parts):
+        if isinstance(part, np.ndarray):
+            # Also an array whose values do not lie in memory in the order of its axes.
+            parts[place] = part.tobytes()
+        size += len(parts[place])
+        crc = zlib.crc32(parts[place], crc)
+    if size > MAXIMUM_FRAME_BYTES or len(header) > MAXIMUM_HEADER_BYTES:
         expected = (
             f"at most {MAXIMUM_FRAME_BYTES:,} bytes in a frame, "
             f"{MAXIMUM_HEADER_BYTES:,} of them texts"
         )
-        raise BadRecord("records", expected=expected, actual=f"{len(body):,}, {len(header):,}")
-    checked = _CHECKED.pack(_MAGIC, len(body), zlib.crc32(body))
-    return b"".join((checked, _LENGTH.pack(zlib.crc32(checked)), body))
+        raise BadRecord("records", expected=expected, actual=f"{size:,}, {len(header):,}")
+    checked = _CHECKED.pack(_MAGIC, size, crc)
+    parts[0] = checked + _LENGTH.pack(zlib.crc32(checked))
+    return parts
+
+
+def _plain(name: str, rows: Array) -> dict[str, Any]:
+    """The description of an array of numbers, whose raw values follow the header."""
+    kind = rows.dtype
+    if kind.name not in _TYPES or kind.byteorder == _FOREIGN:
+        expected = f"values of {', '.join(_TYPES)}"
+        raise BadRecord(f"tensor {name!r}", expected=expected, actual=f"{kind}")
+    return {"name": name, "type": kind.name, "shape": rows.shape[1:]}
 
 
 def _described(name: str, arrays: Sequence[Array], values: list[Any]) -> dict[str, Any]:
     """The description of arrays [n, …] of one tensor; their raw values are added to `values`."""
-    kind, shape = arrays[0].dtype, arrays[0].shape[1:]
+    kind = arrays[0].dtype
     if kind.kind == "O":
         return _described_objects(name, np.concatenate(arrays), values)
-    if kind.name not in _TYPES:
-        expected = f"values of {', '.join(_TYPES)}"
-        raise BadRecord(f"tensor {name!r}", expected=expected, actual=kind.name)
     if any(rows.dtype != kind for rows in arrays):
         raise BadRecord(f"tensor {name!r}", expected="values of one type", actual="several")
     if kind.byteorder == _FOREIGN:
         arrays = [rows.astype(kind.newbyteorder("<")) for rows in arrays]
     values.extend(arrays)
-    return {"name": name, "type": kind.name, "shape": shape}
+    return _plain(name, arrays[0])
 
 
 def _described_objects(name: str, rows: Array, values: list[Any]) -> dict[str, Any]:
@@ -331,62 +432,73 @@ def _records(body: memoryview) -> Iterator[AnsweredRequest | SentLabel]:
 
 
 def _answers(header: dict[str, Any], values: memoryview) -> Iterator[AnsweredRequest]:
-    rows = [_row(each) for each in _list(header["rows"])]
-    counts = [row[6] for row in rows]
+    columns, position = _columns(header, values)
     model, version = _text(header["model"]), _text(header["version"])
-    share = float(header["share"])
+    share, n = float(header["share"]), sum(columns.counts)
     if not 0 < share <= 1:
         raise ValueError(f"a share of {share}")
-    inputs, position = _tensors(header["inputs"], values, 0, sum(counts))
-    outputs, position = _tensors(header["outputs"], values, position, sum(counts))
+    inputs, position = _tensors(header["inputs"], values, position, n)
+    outputs, position = _tensors(header["outputs"], values, position, n)
     if position != len(values):
         raise ValueError(f"{len(values) - position} more bytes than its arrays have")
-    return _each(model, version, share, rows, inputs, outputs)
+    return _each(model, version, share, columns, inputs, outputs)
 
 
 def _each(
     model: str,
     version: str,
     share: float,
-    rows: Sequence[Row],
+    columns: AnswerColumns,
     inputs: Mapping[str, Array],
     outputs: Mapping[str, Array],
 ) -> Iterator[AnsweredRequest]:
     start = 0
-    for request, caller, at_us, route, client, latency_us, n, digest in rows:
+    for place, n in enumerate(columns.counts):
         own = slice(start, start + n)
         start += n
         yield AnsweredRequest(
-            request=request,
-            caller=caller,
-            at_us=at_us,
+            request=columns.requests[place],
+            caller=columns.callers[place],
+            at_us=int(columns.at_us[place]),
             model=model,
             version=version,
-            route=route,  # type: ignore[arg-type]  # `_row` checked it
-            client=client,
+            route=columns.routes[place],  # type: ignore[arg-type]  # `_columns` checked it
+            client=columns.clients[place],
             share=share,
-            latency_us=latency_us,
+            latency_us=int(columns.latency_us[place]),
             n=n,
             inputs={name: array[own] for name, array in inputs.items()},
-            digest=digest,
+            digest=columns.digests[place],
             outputs={name: array[own] for name, array in outputs.items()},
         )
 
 
-def _row(row: Any) -> Row:
-    request, caller, at_us, route, client, latency_us, n, digest = row
-    if route not in _ROUTES or not 0 <= _whole(n) <= MAXIMUM_ROWS:
-        raise ValueError(f"route {route!r} with {n} rows")
-    return (
-        _text(request),
-        _text(caller),
-        _whole(at_us),
-        route,
-        _text(client),
-        _whole(latency_us),
-        n,
-        _text(digest),
+def _columns(header: dict[str, Any], values: memoryview) -> tuple[AnswerColumns, int]:
+    """The columns of a frame, each as long as it has requests, and where their values end."""
+    requests = [_text(each) for each in _list(header["requests"])]
+    records = len(requests)
+    at_us, position = _numbers(_INT64, (records,), values, 0)
+    latency_us, position = _numbers(_INT64, (records,), values, position)
+    routes, counts = _long(header["routes"], records), _long(header["counts"], records)
+    if not _ROUTES.issuperset(routes):
+        raise ValueError("no route")
+    if not all(0 <= _whole(n) <= MAXIMUM_ROWS for n in counts):
+        raise ValueError("no number of rows")
+    callers, clients, digests = (
+        [_text(each) for each in _long(header[name], records)]
+        for name in ("callers", "clients", "digests")
     )
+    columns = AnswerColumns(requests, callers, at_us, routes, clients, latency_us, counts, digests)
+    return columns, position
+
+
+def _long(column: Any, records: int) -> list[Any]:
+    """A column of so many requests, of which the frame may have the one value of all."""
+    if not isinstance(column, list):
+        return [column] * records
+    if len(column) != records:
+        raise ValueError(f"{len(column)} values for {records} requests")
+    return column
 
 
 def _tensors(

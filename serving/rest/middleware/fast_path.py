@@ -131,9 +131,9 @@ class FastPath:
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
-            explores = only_explores(environ)
+            client, explores = client_of(environ), only_explores(environ)
             (body, json_length), logged, route = self._infer(
-                target, environ, request_id, is_recorded=not explores
+                target, environ, request_id, client, is_recorded=not explores
             )
         except Exception as error:  # noqa: BLE001 - Flask logs and reports it
             environ[REFUSAL] = error
@@ -160,17 +160,17 @@ class FastPath:
                 logged.manifest,
                 logged.inputs,
                 logged.outputs,
-                request=request_id,
-                caller=environ.get(CALLER, ""),
-                client=client_of(environ),
-                route=route,
-                seconds=seconds,
-                body_bytes=environ[BODY_BYTES],
+                request_id,
+                environ.get(CALLER, ""),
+                client,
+                route,
+                seconds,
+                environ[BODY_BYTES],
             )
         return [body]
 
     def _infer(
-        self, target: Target, environ: Environ, request_id: str, *, is_recorded: bool
+        self, target: Target, environ: Environ, request_id: str, client: str, *, is_recorded: bool
     ) -> tuple[Encoded, LoggedVersion | None, Route]:
         """Decode the body and run it on a version, by a route; keep the call that is to be logged.
 
@@ -200,7 +200,7 @@ class FastPath:
             if self._predictions is None or manifest.logged is None:
                 logged = None
                 return run(loaded)
-            logged = LoggedVersion(loaded, manifest)
+            logged = LoggedVersion(loaded)
             return run(logged)
 
         encoded, _, route = self._router.predict(
@@ -208,7 +208,7 @@ class FastPath:
             run_noted,
             version=version,
             label=label,
-            client=client_of(environ),
+            client=client,
             request_id=request_id,
             caller=environ.get(CALLER, ""),
             is_recorded=is_recorded,

@@ -62,15 +62,17 @@ def test_published_inputs_and_outputs_of_every_kind_of_body_are_recorded(tmp_pat
 
 @pytest.mark.parametrize("inputs", ["values", "digest", "none"])
 @pytest.mark.parametrize("clients", ["key", "digest", "none"])
-def test_inputs_and_clients_are_recorded_as_declared(tmp_path, inputs, clients):
+@pytest.mark.parametrize("rows", [1, 3])
+def test_inputs_and_clients_are_recorded_as_declared(tmp_path, inputs, clients, rows):
     policy = POLICY.model_copy(update={"inputs": inputs, "clients": clients})
     application = LoggedApplication(tmp_path, policy)
 
-    application.client.post(INFER, json=v2(), headers={"X-Client-Key": "acme"})
+    sent = IMAGES[:rows]
+    application.client.post(INFER, json=v2(sent), headers={"X-Client-Key": "acme"})
 
     (record,) = application.records()
     assert list(record.inputs) == (["image"] if inputs == "values" else [])
-    assert record.digest == (inputs_digest({"image": IMAGES}) if inputs == "digest" else "")
+    assert record.digest == (inputs_digest({"image": sent}) if inputs == "digest" else "")
     expected = {"key": "acme", "digest": client_digest(bundles.MODEL, "acme"), "none": ""}
     assert record.client == expected[clients]
 

@@ -143,10 +143,16 @@ def test_a_batch_is_one_frame_and_as_many_records() -> None:
         model="digits",
         version="v",
         share=1.0,
-        rows=[
-            ("a", "", 1, "champion", "c", 5, 2, ""),
-            ("b", "x", 2, "shadow", "d", 6, 1, "ff"),
-        ],
+        columns=segments.AnswerColumns(
+            requests=["a", "b"],
+            callers=["", "x"],
+            at_us=[1, 2],
+            routes=["champion", "shadow"],
+            clients=["c", "c"],
+            latency_us=[5, 6],
+            counts=[2, 1],
+            digests=["", "ff"],
+        ),
         inputs={"x": [np.ones((2, 2), np.int32), np.zeros((1, 2), np.int32)]},
         outputs={"y": [np.array([1.5, 2.5]), np.array([3.5])]},
     )
@@ -154,6 +160,8 @@ def test_a_batch_is_one_frame_and_as_many_records() -> None:
     first, second = read(encode_answers(batch))[0]
 
     assert (first.request, first.n, second.request, second.route) == ("a", 2, "b", "shadow")
+    assert (first.client, first.at_us, second.client, second.latency_us) == ("c", 1, "c", 6)
+    assert (first.caller, second.caller, second.digest) == ("", "x", "ff")
     np.testing.assert_array_equal(first.inputs["x"], np.ones((2, 2)))
     np.testing.assert_array_equal(second.outputs["y"], [3.5])
 
@@ -225,7 +233,9 @@ def framed(header: bytes, values: bytes = b"") -> bytes:
 @given(
     st.fixed_dictionaries(
         {"kind": st.sampled_from(["answers", "labels", "other"])},
-        optional=dict.fromkeys(("model", "version", "share", "rows", "labels"), JSON),
+        optional=dict.fromkeys(
+            ("model", "version", "share", "requests", "counts", "inputs", "labels"), JSON
+        ),
     )
 )
 @settings(max_examples=60, deadline=None)
@@ -240,21 +250,32 @@ def test_a_header_of_anything_is_a_damaged_frame(header: dict[str, Any]) -> None
 
 
 def header_of(**changed: Any) -> dict[str, Any]:
-    row = ["r", "", 1, "champion", "", 1, 2, ""]
+    columns = {"requests": ["r"], "callers": "", "routes": "champion", "clients": [""]}
+    columns |= {"counts": 2, "digests": ""}
     tensors = {"inputs": [{"name": "x", "type": "uint8", "shape": [2]}], "outputs": []}
-    base = {"kind": "answers", "model": "m", "version": "v", "share": 1.0, "rows": [row]}
-    return base | tensors | changed
+    base = {"kind": "answers", "model": "m", "version": "v", "share": 1.0}
+    return base | columns | tensors | changed
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"rows": [["r", "", 1, "back door", "", 1, 2, ""]]},
-        {"rows": [["r", "", 1, "champion", "", 1, -2, ""]]},
-        {"rows": [["r", "", 1, "champion", "", 1, 2**40, ""]]},
-        {"rows": [["r", "", 2**70, "champion", "", 1, 2, ""]]},
-        {"rows": [["r", "", True, "champion", "", 1, 2, ""]]},
-        {"rows": [["r", "", 1, "champion", "", 1, 2]]},
+        {"routes": "back door"},
+        {"routes": ["champion", "champion"]},
+        {"routes": []},
+        {"routes": [["champion"]]},
+        {"counts": -2},
+        {"counts": 2**40},
+        {"counts": True},
+        {"counts": [2, 2]},
+        {"counts": None},
+        {"requests": "r"},
+        {"requests": ["r", "s"]},
+        {"requests": []},
+        {"requests": [7]},
+        {"callers": 7},
+        {"clients": ["", ""]},
+        {"digests": [None]},
         {"share": 0},
         {"share": float("nan")},
         {"inputs": [{"name": "x", "type": "object", "shape": [2]}]},
@@ -272,9 +293,10 @@ def header_of(**changed: Any) -> dict[str, Any]:
     ],
 )
 def test_an_answer_that_contradicts_itself_is_damaged(changed: dict[str, Any]) -> None:
-    assert len(read(framed(json.dumps(header_of()).encode(), bytes(4)))[0]) == 1
+    # Two times, and the four values of a tensor.
+    assert len(read(framed(json.dumps(header_of()).encode(), bytes(16 + 4)))[0]) == 1
 
-    found, reader = read(framed(json.dumps(header_of(**changed)).encode(), bytes(4)))
+    found, reader = read(framed(json.dumps(header_of(**changed)).encode(), bytes(16 + 4)))
 
     assert found == []
     assert (reader.damaged_frames, reader.torn_bytes) == (1, 0)
