@@ -17,7 +17,7 @@ from overnight.serving.prediction_log.batches import (
     microseconds,
     recorded_clients,
 )
-from overnight.serving.prediction_log.recording import Told
+from overnight.serving.prediction_log.recording import Details
 from overnight.store.predictions.segments import AnswerColumns, AnswerLayout, BadRecord
 from overnight.store.registry.manifest import LogPolicy, Manifest
 
@@ -28,8 +28,8 @@ BATCH_BYTES = 512_000
 # Copying a large row costs more than having it wait, and its request needs far longer anyway.
 ROW_BYTES = 16_384
 # Of one answer, beside its tensors: its id, the caller's, and the key of the client.
-TOLD_BYTES = 1_000
-_TOLD = 6
+DETAIL_BYTES = 1_000
+_DETAILS = 6
 # Full batches of a version that may wait with buffers of their own, which are used again.
 _SPARE = 2
 
@@ -64,11 +64,11 @@ class FilledBatch:
     """Answers that were taken from an open batch, and the batch, which gets its buffers back."""
 
     batch: "OpenBatch"
-    told: list[Any]
+    details: list[Any]
     buffers: list[io.BytesIO]
 
     def __len__(self) -> int:
-        return len(self.told) // _TOLD
+        return len(self.details) // _DETAILS
 
     def frames(self) -> Iterator[Frame]:
         """The answers as a frame; in more, where some of them cannot be encoded."""
@@ -90,13 +90,13 @@ class OpenBatch:
         "_buffers",
         "_count_inputs",
         "_count_outputs",
+        "_details",
         "_inputs",
         "_layout",
         "_outputs",
         "_policy",
         "_spare",
         "_tensors",
-        "_told",
         "capacity",
         "left",
         "manifest",
@@ -120,13 +120,15 @@ class OpenBatch:
         ]
         row_bytes = sum(column.row_bytes for column in self._tensors)
         self.capacity = min(BATCH, BATCH_BYTES // max(1, row_bytes))
-        self.reserved_bytes = self.capacity * (row_bytes + TOLD_BYTES)
+        self.reserved_bytes = self.capacity * (row_bytes + DETAIL_BYTES)
         self.left = 0
         self._spare: list[list[io.BytesIO]] = []
         self._count_inputs, self._count_outputs = len(inputs), len(outputs)
         self._begin()
 
-    def add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], told: Told) -> bool:
+    def add(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], details: Details
+    ) -> bool:
         """Whether an answer is such as the others, and then is added; there must be room `left`.
 
         Of a tensor only the number of rows and the length of a row vary, so its bytes tell whether
@@ -148,20 +150,20 @@ class OpenBatch:
             return self._undo()
         if len(rows) != 1:
             return self._undo()
-        self._told += told
+        self._details += details
         self.left -= 1
         return True
 
     def take(self) -> FilledBatch:
         """The answers until now; the next ones are collected in other buffers."""
-        filled = FilledBatch(self, self._told, self._buffers)
+        filled = FilledBatch(self, self._details, self._buffers)
         self._begin()
         return filled
 
     @property
     def is_empty(self) -> bool:
         """Whether there are no answers to take."""
-        return not self._told
+        return not self._details
 
     def keep(self, buffers: list[io.BytesIO]) -> None:
         """Use buffers again."""
@@ -173,14 +175,14 @@ class OpenBatch:
     def encoded(self, filled: FilledBatch, start: int, stop: int) -> Iterator[Frame]:
         """Some answers of a batch as a frame; halved until what cannot be encoded stands alone."""
         manifest, policy = self.manifest, self._policy
-        told = filled.told[start * _TOLD : stop * _TOLD]
+        details = filled.details[start * _DETAILS : stop * _DETAILS]
         columns = AnswerColumns(
-            requests=told[0::_TOLD],
-            callers=told[1::_TOLD],
-            clients=recorded_clients(manifest.model, told[2::_TOLD], policy),
-            routes=told[3::_TOLD],
-            at_us=microseconds(told[4::_TOLD]),
-            latency_us=microseconds(told[5::_TOLD]),
+            requests=details[0::_DETAILS],
+            callers=details[1::_DETAILS],
+            clients=recorded_clients(manifest.model, details[2::_DETAILS], policy),
+            routes=details[3::_DETAILS],
+            at_us=microseconds(details[4::_DETAILS]),
+            latency_us=microseconds(details[5::_DETAILS]),
             counts=(1,),
             digests=("",),
         )
@@ -200,7 +202,7 @@ class OpenBatch:
         yield Frame(manifest.model, stop - start, parts)
 
     def _begin(self) -> None:
-        self._told: list[Any] = []
+        self._details: list[Any] = []
         self.left = 0
         self._buffers = self._spare.pop() if self._spare else [io.BytesIO() for _ in self._tensors]
         # `write` takes arrays as well, which mypy does not know to have a buffer.
@@ -213,7 +215,7 @@ class OpenBatch:
 
     def _undo(self) -> bool:
         """Forget what was written of an answer that is not added."""
-        count = len(self._told) // _TOLD
+        count = len(self._details) // _DETAILS
         for buffer, column in zip(self._buffers, self._tensors, strict=True):
             buffer.seek(count * column.row_bytes)
         return False

@@ -9,9 +9,9 @@ from overnight.store.registry.manifest import Manifest
 
 # Request id, the caller's own id, client, route, when it was answered, and how many seconds the
 # answer needed. A tuple, because anything with names is four times as slow to make.
-Told = tuple[str, str, str, Route, float, float]
+Details = tuple[str, str, str, Route, float, float]
 
-# An answer that waits as it is: the manifest of the version, what is `Told`, inputs [n, …] and
+# An answer that waits as it is: the manifest of the version, its details, inputs [n, …] and
 # outputs [n, …] by name, and the bytes that all of it holds.
 QueuedAnswer = tuple[
     Manifest,

@@ -20,12 +20,12 @@ from overnight.serving.prediction_log import segment_files
 from overnight.serving.prediction_log.batches import Frame, frames, size_of
 from overnight.serving.prediction_log.open_batches import (
     BATCH,
-    TOLD_BYTES,
+    DETAIL_BYTES,
     FilledBatch,
     OpenBatch,
     can_be_open,
 )
-from overnight.serving.prediction_log.recording import QueuedAnswer, Told
+from overnight.serving.prediction_log.recording import Details, QueuedAnswer
 from overnight.serving.prediction_log.segment_files import SegmentFile, SpoolUsage
 from overnight.serving.telemetry.metrics import DroppedRecords, PredictionCounters, RecordedCount
 from overnight.store.objects import keys
@@ -129,18 +129,18 @@ class PredictionSpool:
                 return
             if len(caller) > CALLER_CHARACTERS:
                 caller = ""
-            told = request, caller, client, route, time.time(), seconds
+            details = request, caller, client, route, time.time(), seconds
             self._acquire()
             try:
                 for batch in self._open.get(id(manifest), ()):
-                    if (batch.left or self._reserve(batch)) and batch.add(inputs, outputs, told):
+                    if (batch.left or self._reserve(batch)) and batch.add(inputs, outputs, details):
                         if not batch.left:
                             self._filled.append(batch.take())
                             self._wake.set()
                         return
             finally:
                 self._release()
-            self._queue_other(manifest, policy, inputs, outputs, told, body_bytes)
+            self._queue_other(manifest, policy, inputs, outputs, details, body_bytes)
         except Exception:
             # A fault here must cost no answer.
             logger.exception("an answer cannot be recorded")
@@ -166,11 +166,11 @@ class PredictionSpool:
         policy: LogPolicy,
         inputs: Mapping[str, Array],
         outputs: Mapping[str, Array],
-        told: Told,
+        details: Details,
         body_bytes: int,
     ) -> None:
         """Queue an answer that no open batch took: in a new one, or by itself."""
-        size = body_bytes + TOLD_BYTES + size_of(inputs.values()) + size_of(outputs.values())
+        size = body_bytes + DETAIL_BYTES + size_of(inputs.values()) + size_of(outputs.values())
         is_plain = can_be_open(policy, inputs, outputs)
         with self._lock:
             if self._is_closed:
@@ -179,11 +179,11 @@ class PredictionSpool:
             batches = self._open.get(id(manifest), [])
             if is_plain and len(batches) < _OPEN_PER_VERSION and self._queued + BATCH <= QUEUED:
                 batch = OpenBatch(manifest, policy, inputs, outputs)
-                if self._reserve(batch) and batch.add(inputs, outputs, told):
+                if self._reserve(batch) and batch.add(inputs, outputs, details):
                     self._open[id(manifest)] = [*batches, batch]
                     return
             if self._fits(1, size):
-                self._queue.append((manifest, *told, inputs, outputs, size))
+                self._queue.append((manifest, *details, inputs, outputs, size))
             else:
                 self._dropped[manifest.model, "queue"] += 1
 

@@ -73,7 +73,7 @@ class _Damaged(Exception):
 
 @dataclass(frozen=True)
 class AnswerColumns:
-    """What a frame tells of its requests besides their tensors: a value of each for each request.
+    """What a frame has of its requests besides their tensors: a value of each for each request.
 
     `at_us` and `latency_us` are arrays of int64, or what such an array can be made of.
     """

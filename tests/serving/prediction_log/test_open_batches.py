@@ -19,12 +19,12 @@ Arrays = dict[str, np.ndarray]
 
 
 def offer(spool: PredictionSpool, request: str, inputs: Arrays, outputs: Arrays, **more) -> None:
-    told = {"caller": "", "client": "acme", "route": "champion", "seconds": 0.001} | more
-    spool.offer_answer(MANIFEST, inputs, outputs, request=request, **told)
+    details = {"caller": "", "client": "acme", "route": "champion", "seconds": 0.001} | more
+    spool.offer_answer(MANIFEST, inputs, outputs, request=request, **details)
 
 
 def answers(number: int) -> dict[str, tuple[Arrays, Arrays]]:
-    """Answers of every kind that one version can give, with values by which they are told apart."""
+    """Answers of every kind that one version can give, with values that differ."""
     image = np.full((1, 4, 4), number % 256, np.uint8)
     shares = np.full((1, 2), number, np.float32)
     rows = np.arange(number, number + 32, dtype=np.int32).reshape(2, 4, 4)
