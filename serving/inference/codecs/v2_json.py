@@ -37,7 +37,10 @@ def infer(
     if sent_id is not None and not isinstance(sent_id, str):
         raise BadInput("id", expected="a text", found=kind_of(sent_id))
     inputs = _inputs(request, loaded, Allowance(limits, text=text), unknown)
-    specs, classes = requested_outputs(request, loaded)
+    specs: Sequence[TensorSpec] = loaded.predictor.outputs
+    classes: dict[str, int] = {}
+    if "outputs" in request:
+        specs, classes = requested_outputs(request, loaded)
     body = respond(inputs, specs, loaded)
     if classes:
         body["outputs"] = [_with_classes(output, classes, loaded) for output in body["outputs"]]
@@ -93,7 +96,7 @@ def _inputs(
     """
     tensors = request.get("inputs")
     specs = loaded.predictor.inputs
-    if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
+    if not isinstance(tensors, list) or not set(map(type, tensors)) <= {dict}:
         names = [spec.name for spec in specs]
         raise BadInput(
             "inputs", expected=f"a list of the tensors {names}", found=_no_tensors(tensors)
@@ -170,7 +173,7 @@ def _decoded(
         expected = f"{spec.datatype} or {TEXTS}" if also_text else spec.datatype
         raise BadInput(f"{field}.datatype", expected=expected, found=kind_of(datatype))
     of_row = _row_shape(spec, shape, is_text=is_text)
-    if of_row is None or any(type(side) is not int for side in shape) or shape[0] < 1:
+    if of_row is None or set(map(type, shape)) != {int} or shape[0] < 1:
         expected = f"{spec.v2_shape} with at least one row"
         raise BadInput(f"{field}.shape", expected=expected, found=_shape_text(shape))
     check_rows(shape[0], allowance.limits, field=f"{field}.shape")

@@ -1,5 +1,6 @@
 """JSON schemas of the requests of one model, from the tensors of its current version."""
 
+import itertools
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -59,34 +60,60 @@ def _outputs(general: dict[str, Any], tensors: Schema) -> dict[str, Any]:
 
 
 def v1_request(tensors: Schema) -> dict[str, Any]:
-    """The body of `:predict`, by row or by column."""
-    values = {spec.name: _nested(spec) for spec in tensors.inputs}
-    columns = {
-        name: {"type": "array", "minItems": 1, "items": value} for name, value in values.items()
-    }
-    optional = {spec.name for spec in tensors.inputs if spec.default is not None}
-    row, column = _object(values, optional), _object(columns, optional)
-    if len(values) == 1:
-        row = {"anyOf": [*values.values(), row]}
-        column = {"anyOf": [*columns.values(), column]}
-    rows = {"type": "array", "minItems": 1, "items": row}
+    """The body of `:predict`, by row or by column; all rows of it are of one form."""
+    rows, columns = list(_rows_by_name(tensors)), list(_columns_by_name(tensors))
+    if len(tensors.inputs) == 1:
+        values = _values(tensors.inputs[0])
+        rows = [*values, *rows]
+        columns = [*map(_list, values), *columns]
+    bodies = {"instances": _any([_list(row) for row in rows]), "inputs": _any(columns)}
     return {
         "oneOf": [
-            {"type": "object", "required": [name], "properties": {name: body} | _SIGNATURE}
-            for name, body in (("instances", rows), ("inputs", column))
+            {
+                "type": "object",
+                "required": [name],
+                "not": {"required": [other]},
+                "properties": {name: bodies[name]} | _SIGNATURE,
+            }
+            for name, other in (("instances", "inputs"), ("inputs", "instances"))
         ]
     }
 
 
 def v1_examples(tensors: Schema) -> dict[str, Any]:
     """The body of `:classify`."""
-    optional = {spec.name for spec in tensors.inputs if spec.default is not None}
-    row = _object({spec.name: _nested(spec) for spec in tensors.inputs}, optional)
+    examples = _any([_list(row) for row in _rows_by_name(tensors)])
     return {
         "type": "object",
         "required": ["examples"],
-        "properties": {"examples": {"type": "array", "minItems": 1, "items": row}} | _SIGNATURE,
+        "properties": {"examples": examples} | _SIGNATURE,
     }
+
+
+def _rows_by_name(tensors: Schema) -> Iterator[dict[str, Any]]:
+    """Each form of a row as an object."""
+    for values in itertools.product(*map(_values, tensors.inputs)):
+        names = [spec.name for spec in tensors.inputs]
+        yield _object(dict(zip(names, values, strict=True)), _optional(tensors))
+
+
+def _columns_by_name(tensors: Schema) -> Iterator[dict[str, Any]]:
+    """Each form of all columns as an object."""
+    for values in itertools.product(*map(_values, tensors.inputs)):
+        names = [spec.name for spec in tensors.inputs]
+        yield _object(dict(zip(names, map(_list, values), strict=True)), _optional(tensors))
+
+
+def _optional(tensors: Schema) -> set[str]:
+    return {spec.name for spec in tensors.inputs if spec.default is not None}
+
+
+def _list(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": item}
+
+
+def _any(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"anyOf": schemas} if len(schemas) > 1 else schemas[0]
 
 
 def _object(properties: dict[str, Any], optional: AbstractSet[str]) -> dict[str, Any]:
@@ -99,8 +126,18 @@ def _object(properties: dict[str, Any], optional: AbstractSet[str]) -> dict[str,
     return schema if schema["required"] else schema | {"minProperties": 1}
 
 
+def _values(spec: TensorSpec) -> list[dict[str, Any]]:
+    """The forms of one row: nested lists, whose lengths stand in descriptions; or a picture's file.
+
+    Texts may be base64 one by one, pictures all or none.
+    """
+    nested = _nested(spec)
+    if spec.text is not None:
+        return [{"anyOf": [nested, _BASE64]}]
+    return [nested, _BASE64] if spec.takes_pictures else [nested]
+
+
 def _nested(spec: TensorSpec) -> dict[str, Any]:
-    """One row as nested lists, whose lengths stand in descriptions."""
     kind = _JSON_TYPES[spec.datatype]
     # Of a text, that is the only type, and it is there already.
     texts = ["string"] if spec.accepts_text and spec.text is None else []
@@ -114,8 +151,6 @@ def _nested(spec: TensorSpec) -> dict[str, Any]:
     for axis, length in reversed([*enumerate(spec.shape)]):
         most = "at most " if axis == 0 and spec.lengths else ""
         schema = {"type": "array", "items": schema, "description": f"{most}{length} elements"}
-    if spec.text is not None or spec.takes_pictures:
-        return {"anyOf": [schema, _BASE64]}
     return schema
 
 

@@ -1,9 +1,9 @@
 """Completes the requests that schemathesis generates by what JSON Schema cannot say.
 
 It has no products, so the document cannot say that there are as many values as the shape of a
-tensor has; nor what a file of a picture is, and which of two unequal objects have one name. Here
-valid requests get as many values, real pictures, and each output once; invalid ones stay as they
-are.
+tensor has; nor what a file of a picture is, and which of two unequal objects have one name; and 1.0
+is an integer to it. Here valid requests get as many values, real pictures, each output once and
+integers without a point; invalid ones stay as they are.
 """
 
 import base64
@@ -41,6 +41,8 @@ def before_call(_context: object, case: Any, _arguments: dict[str, Any]) -> None
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     path = case.operation.path
+    if isinstance(case.body, dict):
+        case.body = _whole(case.body)
     if path.endswith("/infer") and case.media_type == "application/octet-stream":
         case.body, length = _raw()
         case.headers[_LENGTH] = length
@@ -51,6 +53,15 @@ def before_call(_context: object, case: Any, _arguments: dict[str, Any]) -> None
     elif path.endswith((":predict", ":classify")):
         field = next(name for name in ("instances", "inputs", "examples") if name in case.body)
         case.body = case.body | {field: _rows(case.body[field])}
+
+
+def _whole(value: Any) -> Any:
+    """The value with 1 for 1.0, which is an integer to JSON Schema alone."""
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _raw() -> tuple[bytes, str]:

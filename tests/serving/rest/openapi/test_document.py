@@ -1,5 +1,6 @@
 """The OpenAPI document and the documentation page: complete, valid, and without secrets."""
 
+import base64
 import importlib.metadata
 import json
 import re
@@ -17,11 +18,12 @@ from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.rest.openapi.context import ApiContext, Served
 from overnight.serving.rest.openapi.document import document, operations, template
-from overnight.serving.rest.openapi.examples import v2_request
+from overnight.serving.rest.openapi.examples import png, v2_request
 from overnight.serving.rest.static_files import static_path
 from overnight.serving.status import StandaloneStatus
 from overnight.store.schema import Schema, TensorSpec
-from tests.support.serving.clients import LIMITS, VERSION
+from tests.support.serving import bundles
+from tests.support.serving.clients import INFER, LIMITS, PREDICT, VERSION
 
 KEY = "a-key-for-predictions"
 # What clients change without being administrators.
@@ -137,6 +139,45 @@ def test_the_version_is_that_of_the_installed_package(client, openapi):
 
     assert openapi["info"]["version"] == release
     assert client.get("/v2").json["version"] == release
+
+
+BARE = [[7] * 28] * 28
+FILE = {"b64": base64.b64encode(png(bundles.TENSORS)).decode()}
+TENSOR = {"name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "data": [BARE]}
+
+
+@pytest.mark.parametrize(
+    ("form", "body", "accepted"),
+    [
+        ("v1", {"instances": [BARE, BARE]}, True),
+        ("v1", {"instances": [FILE, FILE]}, True),
+        ("v1", {"instances": [{"image": BARE}]}, True),
+        ("v1", {"inputs": {"image": [FILE]}}, True),
+        ("v1", {"instances": [BARE], "inputs": [BARE]}, False),
+        ("v1", {"instances": [BARE, FILE]}, False),
+        ("v1", {"instances": [{"image": BARE}, {"image": FILE}]}, False),
+        ("v1", {"instances": [BARE, {"image": BARE}]}, False),
+        ("v1", {"inputs": [BARE, FILE]}, False),
+        ("classify", {"examples": [{"image": FILE}]}, True),
+        ("classify", {"examples": [{"image": BARE}, {"image": FILE}]}, False),
+        ("v2", {"inputs": [TENSOR], "outputs": [{"name": "seen"}]}, True),
+        ("v2", {"inputs": [TENSOR], "outputs": [{"name": "mood"}]}, False),
+        ("v2", {"inputs": [TENSOR | {"shape": [1]}]}, False),
+        (
+            "v2",
+            {"inputs": [TENSOR | {"datatype": "BYTES", "shape": [1], "data": [FILE["b64"]]}]},
+            True,
+        ),
+    ],
+)
+def test_document_and_server_take_the_same_forms(client, openapi, form, body, accepted):
+    path = {"v1": PREDICT, "classify": "/v1/models/digits:classify", "v2": INFER}[form]
+    schema = {"$ref": f"#/components/schemas/digits.{form}"} | {"components": openapi["components"]}
+
+    response = client.post(path, json=body)
+
+    assert Draft202012Validator(schema).is_valid(body) is accepted
+    assert (response.status_code == 200) is accepted, response.json
 
 
 def test_responses_describe_out_of_vocabulary(openapi):

@@ -1,9 +1,11 @@
 """schemathesis sends valid and invalid requests generated from the OpenAPI document.
 
-No response may be a 5xx or deviate from the document, and what the document does not allow is
-refused. That all that it allows is accepted is not checked: no schema says what is a picture.
+No response may be a 5xx or deviate from the document; what the document does not allow is refused,
+and what it allows is accepted. What no schema says, such as how many values a tensor has and what
+is a picture, `schemathesis_hooks.py` adds.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.serving import bundles
-from tests.support.serving.server_process import follow_settings, run_serving
+from tests.support.serving.server_process import ROOT, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.signing_keys import alias_log
 from tests.support.waiting import until
@@ -22,6 +24,7 @@ TOKEN = "a-token-of-the-tests"
 SEED = "20261122"
 EXAMPLES = "10"
 CHECKS = (
+    "positive_data_acceptance",
     "not_a_server_error",
     "status_code_conformance",
     "content_type_conformance",
@@ -31,6 +34,10 @@ CHECKS = (
     "unsupported_method",
     "negative_data_rejection",
 )
+HOOKS = {
+    "SCHEMATHESIS_HOOKS": "tests.support.serving.schemathesis_hooks",
+    "PYTHONPATH": str(ROOT),
+}
 # Too many rows are refused with 413, which is no answer to invalid data by default.
 CONFIG = """[checks]
 negative_data_rejection.expected-statuses = ["4xx"]
@@ -67,6 +74,7 @@ def test_every_response_conforms_to_the_document(serving, tmp_path):
             "-H", f"Authorization: Bearer {TOKEN}",
         ],
         cwd=tmp_path,
+        env=os.environ | HOOKS,
         capture_output=True,
         text=True,
         timeout=200,
