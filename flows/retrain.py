@@ -242,7 +242,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     watched_by, unwatched = training.make_reference(plan, candidate)
     report = replace(report, override=manifest.override, manifest=manifest, unwatched=unwatched)
     title = f"{plan.model} {candidate.version}"
-    card = render(report, context.definition, headline="the report", message=title)
+    card = render(report, context.definition, headline=_judged(plan, verdict), message=title)
     files = {
         "golden.npz": rehearsed.golden,
         **watched_by,
@@ -251,6 +251,13 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     }
     report = replace(report, manifest=training.publish(plan, candidate, manifest, files))
     return _release(plan, report, expected=plan.champion)
+
+
+def _judged(plan: TrainingPlan, verdict: Verdict) -> str:
+    """What the report of a version says of it: it is stored before anybody decides."""
+    if not verdict.passed:
+        return f"{len(verdict.refused)} gates failed, overridden by {plan.run.by}"
+    return f"{verdict}; {'a person decides' if plan.approval == 'manual' else 'to be promoted'}"
 
 
 def _release(plan: TrainingPlan, report: RunReport, *, expected: str | None) -> State:

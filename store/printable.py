@@ -14,3 +14,13 @@ def printable(text: str) -> str:
 def figure(value: float) -> str:
     """A number in four digits, or all of a larger one's: 0.9907, 50,000; never 5e+04."""
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def share(value: float) -> str:
+    """A share of one in percent: 99.07 %."""
+    return f"{100 * value:.2f} %"
+
+
+def points(difference: float) -> str:
+    """A signed difference of two shares in percentage points, with a true minus: +0.12."""
+    return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")

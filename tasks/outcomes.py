@@ -42,6 +42,18 @@ OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 RED: frozenset[str] = frozenset({"Unconfirmed", "SourceFailed", "Undelivered"})
 # The request itself was wrong: nothing was done, and only who requested it can change that.
 GREY: frozenset[str] = frozenset({"Denied", "InvalidRequest"})
+# What a person does about an outcome: on cards, in reports and in notifications.
+TO_DO: Mapping[str, str] = {
+    "Refused": "The champion continues to serve. Read the card of the run: it has every value and "
+    "its bound.",
+    "AwaitingApproval": "Decide: nothing is promoted until a person does.",
+    "RolledBack": "The version before it serves. Find out why before you promote it again.",
+    "Unconfirmed": "No serving host confirmed it in time: check that serving runs.",
+    "SourceFailed": "Nothing came in: check the address and the credentials of the source.",
+    "Superseded": "Nothing: another version became champion meanwhile.",
+    "Denied": "Request it by the `overnight` command, which has a token. Nothing was done.",
+    "InvalidRequest": "Correct what the message names. Nothing was done.",
+}
 # The names that Prefect gives to these states; a state of another name has said all by that.
 _UNNAMED = frozenset({"Completed", "Failed", "Cancelled"})
 _SEPARATOR = ": "

@@ -45,7 +45,8 @@ def ingest_next(context: ModelContext, *, take_next: bool) -> Ingested:
             check_holdout=lambda rows, file: check_holdout(rows, context.definition, file=file),
         )
     log = get_run_logger()
-    log.info("%s rows added from %s", ingested.rows_added, ingested.arrivals)
+    came = ", ".join(ingested.arrivals) or "no arrival: nothing is new"
+    log.info("%s rows added from %s", f"{ingested.rows_added:,}", came)
     for file in ingested.quarantined:
         log.warning("quarantined: %s", file.reason)
     for name in ingested.skipped:

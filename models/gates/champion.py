@@ -217,6 +217,8 @@ def _finding(
         high=high,
         p=p,
         alpha=gate.alpha,
+        candidate=own.value if own else None,
+        champion=other.value if other else None,
     )
 
 

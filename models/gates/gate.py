@@ -37,6 +37,8 @@ def finding(
     high: float | None = None,
     p: float | None = None,
     alpha: float | None = None,
+    candidate: float | None = None,
+    champion: float | None = None,
 ) -> Finding:
     """A finding of this gate; figures that are not finite stay in the message only.
 
@@ -44,6 +46,7 @@ def finding(
     presumes of the candidate: as a rule that it is no better.
     """
     figures = {"value": value, "bound": bound, "low": low, "high": high, "p": p, "alpha": alpha}
+    figures |= {"candidate": candidate, "champion": champion}
     # JSON has no NaN: a manifest that held one could not be read again.
     finite = {name: x for name, x in figures.items() if x is not None and math.isfinite(x)}
     return Finding(

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from overnight.store.errors import CorruptVersion
 from overnight.store.objects.records import validation_summary
 from overnight.store.predictions.records import client_digest
-from overnight.store.printable import figure
+from overnight.store.printable import figure, points, share
 from overnight.store.schema import Schema
 from overnight.store.values import Value
 
@@ -49,7 +49,8 @@ class Finding(Value):
     `applicable` is false for a comparison when there is no champion. `holdout` is the set of a
     frozen holdout that was judged on, where there were two. `direction` is how `value` should stand
     to `bound`. Where there is `p`, it decides: below `alpha` a candidate presumed "worse" passes,
-    and one presumed "no worse" fails. Findings of older releases have neither of these two.
+    and one presumed "no worse" fails. `candidate` and `champion` are the metric itself of the two
+    that were compared. Findings of older releases have none of these four.
     """
 
     gate: str
@@ -70,6 +71,8 @@ class Finding(Value):
     presumed: Literal["worse", "no worse"] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
+    candidate: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    champion: float | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property
     def criterion(self) -> str:
@@ -83,6 +86,41 @@ class Finding(Value):
             return ""
         sign = {"at least": "≥ ", "at most": "≤ ", None: ""}[self.direction]
         return f"{sign}{figure(self.bound)}"
+
+    @property
+    def brief(self) -> str:
+        """What people read first: of a comparison both values, the change, and what was allowed.
+
+        For example `accuracy 99.07 % against 99.48 %: −0.39 points, allowed −0.30, p = 0.85`. Of
+        other findings, and of those of older releases, the name and the message.
+        """
+        if self.p is None or self.value is None or self.candidate is None or self.champion is None:
+            return f"{self.name}: {self.message}"
+        values = (share(x) if self.is_share else figure(x) for x in (self.candidate, self.champion))
+        return f"{self.metric}{self.where} {' against '.join(values)}: {self.change}, {self.limit}"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric is a share, which people read in percent."""
+        return self.metric.endswith(("accuracy", "coverage", "recall", "precision"))
+
+    @property
+    def change(self) -> str:
+        """The gain of a comparison: points of a share, else how much better or worse."""
+        gain = self.value or 0.0
+        if self.is_share:
+            return f"{points(gain)} points"
+        return f"{figure(abs(gain))} {'better' if gain > 0 else 'worse'}"
+
+    @property
+    def limit(self) -> str:
+        """What a comparison asked for, and its p."""
+        bound = self.bound or 0.0
+        size = points(bound) if self.is_share else figure(abs(bound))
+        asked = f"{'allowed' if bound < 0 else 'needed'} {size}"
+        if bound == 0:
+            asked = "nothing allowed" if self.presumed == "no worse" else "must be better"
+        return f"{asked}, p = {self.p:.2g}"
 
     @property
     def name(self) -> str:

@@ -74,11 +74,26 @@ class Verdict:
         if self.passed:
             return f"all {len(self._judged)} gates passed"
         count = f"{len(self.refused)} of {len(self._judged)} gates failed"
+        shown = self.refused[:_SHOWN]
+        # Of further slices of one comparison only what differs.
         message = "; ".join(
-            f"{finding.name}: {finding.message}" for finding in self.refused[:_SHOWN]
+            f"{finding.slice or 'all rows'} {finding.change}"
+            if _is_same_comparison(finding, before)
+            else finding.brief
+            for before, finding in zip((None, *shown), shown, strict=False)
         )
-        more = len(self.refused) - _SHOWN
+        more = len(self.refused) - len(shown)
         return f"{count}: {message}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _is_same_comparison(finding: Finding, before: Finding | None) -> bool:
+    return (
+        before is not None
+        and finding.p is not None
+        and finding.value is not None
+        and finding.holdout == before.holdout
+        and (finding.gate, finding.metric) == (before.gate, before.metric)
+    )
 
 
 def check_attainable(gates: Sequence[Gate], holdout: Examples) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from overnight.store.registry.monitoring import Alarm, MonitorRecord
 from overnight.tasks.notify.message import Kind, Link, Message
+from overnight.tasks.outcomes import TO_DO
 
 # Outcomes of runs and names of Prefect's states, and what people choose them by.
 KIND_OF_OUTCOME: Mapping[str, Kind] = {
@@ -30,14 +31,13 @@ _REPEATABLE = {"retrain", "ingest", "reproduce", "tune"}
 _DECIDING = re.compile(r"`(overnight (?:approve|accept|exclude)[^`]*)`")
 
 _TO_DO: Mapping[Kind, str] = {
-    "refused": "The champion continues to serve. Read the card of the run: it has every value and "
-    "its bound.",
+    "refused": TO_DO["Refused"],
     "failed": "Read the log of the run, correct what its error names, and start it again.",
-    "awaiting": "Decide: nothing is promoted until a person does.",
-    "rolled-back": "The version before it serves. Find out why before you promote it again.",
-    "unconfirmed": "No serving host confirmed it in time: check that serving runs.",
-    "source-failed": "Nothing came in: check the address and the credentials of the source.",
-    "superseded": "Nothing: another version became champion meanwhile.",
+    "awaiting": TO_DO["AwaitingApproval"],
+    "rolled-back": TO_DO["RolledBack"],
+    "unconfirmed": TO_DO["Unconfirmed"],
+    "source-failed": TO_DO["SourceFailed"],
+    "superseded": TO_DO["Superseded"],
     "late": "It should have begun: check that a worker runs and that the pool is not paused.",
 }
 

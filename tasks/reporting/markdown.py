@@ -21,7 +21,18 @@ def page(markdown: str, *, title: str) -> bytes:
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     # The renderer refuses every data URI; these PNGs were drawn here and cannot run script.
     renderer.validateLink = _is_allowed  # type: ignore[method-assign]
-    return _PAGE.format(title=html.escape(title), body=renderer.render(markdown)).encode()
+    # The renderer passes no HTML on. Text from outside is escaped, so it has no line as `fold`'s.
+    parts = _FOLDS.split(markdown)
+    body = "".join(
+        part if _FOLDS.fullmatch(part) else renderer.render(part) for part in parts if part.strip()
+    )
+    return _PAGE.format(title=html.escape(title), body=body).encode()
+
+
+def fold(summary: str, body: str) -> str:
+    """A part that is shown when a reader opens it, below one line that is always shown."""
+    line = html.escape(printable(" ".join(summary.split())), quote=False)
+    return f"<details><summary>{line}</summary>\n\n{body}\n\n</details>"
 
 
 def _is_allowed(url: str) -> bool:
@@ -59,14 +70,21 @@ def cell(text: str) -> str:
     return _FIRST.sub(r"\g<1>\\\g<2>", line)
 
 
+_FOLDS = re.compile(r"^(<details><summary>[^<>\n]*</summary>|</details>)$", re.MULTILINE)
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; }}
+body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; }}
 body {{ margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; line-height: 1.25; }}
+h2, h3 {{ font-size: 1.1rem; margin: 1.8rem 0 .5rem; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
-td, th {{ padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
+td, th {{ padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
+td {{ font-variant-numeric: tabular-nums; vertical-align: top; }}
+tr:nth-child(even) td {{ background: #8881; }}
+details {{ border: 1px solid #8884; border-radius: 6px; margin: .6rem 0; padding: 0 .9rem; }}
+summary {{ cursor: pointer; font-weight: 600; padding: .5rem 0; min-height: 24px; }}
 img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
 </style></head><body>{body}</body></html>
 """

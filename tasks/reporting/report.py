@@ -3,8 +3,9 @@
 Pictures are embedded as data URIs, so the report needs neither network nor other files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
@@ -24,7 +25,8 @@ from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
 from overnight.tasks.evaluation.reproduce import Reproduction
-from overnight.tasks.reporting.markdown import Markup, cell, picture, table
+from overnight.tasks.outcomes import TO_DO
+from overnight.tasks.reporting.markdown import Markup, cell, fold, picture, table
 from overnight.tasks.reporting.monitor_card import MonitorSection, monitor_sections
 from overnight.tasks.reporting.score_table import score_table
 from overnight.tasks.training.train import FittedRun
@@ -60,29 +62,98 @@ class RunReport:
 
 
 def render(report: RunReport, definition: ModelDefinition, *, headline: str, message: str) -> str:
-    """The report in Markdown; parts whose step did not run are left out."""
-    parts = [f"# {definition.title}: {headline}", cell(message)]
-    if report.request is not None and report.request.reason:
-        # Of a run that an alarm started, this is the alarm.
-        parts.append(f"Requested {cell(_request(report.request))}")
+    """The report in Markdown: outcome, quality, what changed, what to do; pictures; then details.
+
+    Parts whose step did not run are left out. The details are folded.
+    """
+    parts = [f"# {definition.title}: {headline}", cell(message), *_first(report, headline)]
     parts.append(" · ".join(f"[{name}]({url})" for name, url in report.links.items()))
     parts += monitor_sections(report.monitored) if report.monitored else []
-    parts += [_arrival(report.ingested)] if report.ingested else []
-    parts += [_data(report.data)] if report.data else []
-    parts += [score_table(report.scores)] if report.scores else []
-    parts += [_changes(report)] if report.changes else []
-    parts += [_gates(report.data_findings, "Data gates")] if report.data_findings else []
-    parts += [_fit(report.fitted)] if report.fitted else []
-    parts += [picture(title, path.read_bytes()) for title, path in report.pictures.items()]
-    parts += [_metrics(each) for each in _evaluations(report.evaluation)]
-    parts += [_gates(report.verdict.findings, "Gates")] if report.verdict else []
-    parts += [f"**Not watched.** {cell(report.unwatched)}"] if report.unwatched else []
+    if report.verdict is not None and report.verdict.refused:
+        parts.append(_gates(report.verdict.refused, "Gates that failed"))
+    if failed := tuple(each for each in report.data_findings if not each.passed):
+        parts.append(_gates(failed, "Data gates that failed"))
     parts += [_override(report.override)] if report.override else []
-    parts += [_lineage(report.manifest)] if report.manifest else []
+    parts += [f"**Not watched.** {cell(report.unwatched)}"] if report.unwatched else []
+    parts += [picture(title, path.read_bytes()) for title, path in report.pictures.items()]
     parts += [_search(report.search)] if report.search else []
     parts += [_reproduction(report.reproduction)] if report.reproduction else []
-    parts += [f"## Replicas\n\n{cell(report.confirmation)}"] if report.confirmation else []
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in (*parts, *_details(report)) if part)
+
+
+def _first(report: RunReport, headline: str) -> Iterator[str]:
+    """What a person reads first: quality, what changed, what to do, who requested it."""
+    if quality := quality_line(report):
+        yield quality
+    if report.changes:
+        changed = [f"{axis.name} ({axis.detail})" for axis in report.changes if axis.changed]
+        since = f"Changed since {report.champion}: "
+        yield cell(since + ("; ".join(changed) or "nothing"))
+    if to_do := TO_DO.get(headline):
+        yield f"**To do.** {cell(to_do)}"
+    if report.request is not None and report.request.reason:
+        # Of a run that an alarm started, this is the alarm.
+        yield f"Requested {cell(_request(report.request))}"
+
+
+def quality_line(report: RunReport) -> str:
+    """The primary metric of the candidate against the champion; empty where nothing was measured.
+
+    For example `**accuracy 0.9948**, champion 0.9940 (+0.0008), 95 % interval 0.993 to 0.996`.
+    """
+    evaluation = report.evaluation
+    of_manifest = report.manifest.measurements if report.manifest else ()
+    measured = evaluation.measurements if evaluation else of_manifest
+    first = next((each for each in measured if not each.slice and isfinite(each.value)), None)
+    if first is None:
+        return ""
+    line = f"**{cell(first.metric)} {figure(first.value)}** on {first.n:,} holdout rows"
+    before = evaluation.champion_measured(first.metric) if evaluation else None
+    if before is not None:
+        line += f"; champion {figure(before.value)}, change {first.value - before.value:+.4f}"
+    if first.low is not None and first.high is not None:
+        line += f"; 95 % interval {figure(first.low)} to {figure(first.high)}"
+    return line
+
+
+def _details(report: RunReport) -> Iterator[str]:
+    """All tables, folded, each below a line that says what is in it."""
+    if report.verdict:
+        yield fold(f"Gates: {counts(report.verdict.findings)}", _gates(report.verdict.findings))
+    for each in _evaluations(report.evaluation):
+        yield fold(_metrics_title(each), _metrics(each))
+    if report.fitted:
+        yield fold("Training", _fit(report.fitted))
+    if report.ingested:
+        rows = f"{report.ingested.rows_added:,} rows added"
+        yield fold(f"New data: {rows}", _arrival(report.ingested))
+    yield from _details_of_data(report)
+    if report.manifest:
+        yield fold("Lineage", _lineage(report.manifest))
+    if report.confirmation:
+        yield fold("Replicas", cell(report.confirmation))
+
+
+def _details_of_data(report: RunReport) -> Iterator[str]:
+    if report.data_findings:
+        data_gates = _gates(report.data_findings)
+        yield fold(f"Data gates: {counts(report.data_findings)}", data_gates)
+    if report.data:
+        yield fold("Snapshot", _data(report.data))
+    if scores := score_table(report.scores):
+        yield fold("Live scores of the champion", scores)
+    if report.changes:
+        yield fold(f"What changed since {report.champion}", _changes(report))
+
+
+def counts(findings: Sequence[Finding]) -> str:
+    """How many gates passed, failed and were not applicable."""
+    failed = sum(not finding.passed for finding in findings)
+    idle = sum(finding.passed and not finding.applicable for finding in findings)
+    parts = [f"{len(findings) - failed - idle} passed"]
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{idle} not applicable"] if idle else []
+    return ", ".join(parts)
 
 
 def _arrival(ingested: Ingested) -> str:
@@ -96,7 +167,7 @@ def _arrival(ingested: Ingested) -> str:
     if ingested.source_failure:
         skipped += f"\n\n**The source gave nothing.** {cell(ingested.source_failure)}"
     if not ingested.arrivals:
-        return f"## Ingested arrivals\n\nNothing new.{skipped}"
+        return f"Ingested arrivals: none, nothing is new.{skipped}"
     rows = {
         "arrivals": ", ".join(ingested.arrivals),
         "rows added": f"{ingested.rows_added:,}",
@@ -109,7 +180,7 @@ def _arrival(ingested: Ingested) -> str:
         f"- {cell(f'{finding.slice}: {finding.message}')}" for finding in ingested.findings
     )
     text += f"\n\nRefused arrivals:\n\n{refusals}" if refusals else ""
-    return "## Ingested arrivals\n\n" + table(("", ""), list(rows.items())) + text + skipped
+    return "Ingested arrivals:\n\n" + table(("", ""), list(rows.items())) + text + skipped
 
 
 def _data(data: DataLineage) -> str:
@@ -126,20 +197,20 @@ def _changes(report: RunReport) -> str:
         (Markup("**changed**") if axis.changed else "same", axis.name, axis.detail)
         for axis in report.changes
     ]
-    return f"## What changed since {report.champion}\n\n" + table(("", "axis", ""), rows)
+    return table(("", "axis", ""), rows)
 
 
 def _fit(fitted: FittedRun) -> str:
     if fitted.as_it_is:
         return (
-            "## Training\n\nNone: the network is served as it is, with the weights that it came "
+            "None: the network is served as it is, with the weights that it came "
             f"with. It was exported in {fitted.seconds:.0f} s."
         )
     last = fitted.history[-1] if fitted.history else {}
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
     settings = ", ".join(f"{name} {value}" for name, value in fitted.settings)
     return (
-        f"## Training\n\n{len(fitted.history)} epochs in {fitted.seconds:.0f} s "
+        f"{len(fitted.history)} epochs in {fitted.seconds:.0f} s "
         f"({fitted.cpu_seconds:.0f} CPU s) on {fitted.training_rows:,} rows, "
         f"{fitted.validation_rows:,} more held out for validation. Last epoch: {metrics}.\n\n"
         f"Settings: {settings}."
@@ -152,7 +223,6 @@ def _evaluations(evaluation: Evaluation | None) -> tuple[Evaluation, ...]:
 
 
 def _metrics(evaluation: Evaluation) -> str:
-    champion = f", compared with {evaluation.champion}" if evaluation.champion else ""
     notes = [
         f"The older set {older.holdout} judges as well, until its time is over."
         for older in evaluation.older
@@ -181,11 +251,16 @@ def _metrics(evaluation: Evaluation) -> str:
             )
         )
     header = ("metric", "slice", "candidate", "95 % interval", "champion", "rows")
-    title = f"Metrics of {evaluation.holdout}" if evaluation.holdout else "Holdout metrics"
-    return "\n\n".join([f"## {title}{champion}", *map(cell, notes), table(header, rows)])
+    return "\n\n".join([*map(cell, notes), table(header, rows)])
 
 
-def _gates(findings: tuple[Finding, ...], title: str) -> str:
+def _metrics_title(evaluation: Evaluation) -> str:
+    champion = f", compared with {evaluation.champion}" if evaluation.champion else ""
+    of = f"Metrics of {evaluation.holdout}" if evaluation.holdout else "Holdout metrics"
+    return f"{of}{champion}"
+
+
+def _gates(findings: Sequence[Finding], title: str = "") -> str:
     rows = [
         (
             _outcome(finding),
@@ -198,7 +273,7 @@ def _gates(findings: tuple[Finding, ...], title: str) -> str:
         for finding in findings
     ]
     header = ("verdict", "gate", "metric", "value", "criterion", "finding")
-    return f"## {title}\n\n" + table(header, rows)
+    return (f"## {title}\n\n" if title else "") + table(header, rows)
 
 
 def _override(override: Override) -> str:
@@ -226,7 +301,7 @@ def _lineage(manifest: Manifest) -> str:
         "requested": _request(manifest.run),
         "overridden": _overridden(manifest.override),
     }
-    return "## Lineage\n\n" + table(("", ""), list(rows.items()))
+    return table(("", ""), list(rows.items()))
 
 
 def _overridden(override: Override | None) -> str:

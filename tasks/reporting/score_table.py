@@ -32,7 +32,7 @@ def score_table(scores: Sequence[Score]) -> str:
         return ""
     header = ("arrival", "metric", "live", "on the holdout", "rows")
     text = f"{scores[-1].version} on each arrival, before any version learned from it.\n\n"
-    return "## Live scores of the champion\n\n" + text + table(header, rows)
+    return text + table(header, rows)
 
 
 def _figure(measured: Measurement) -> str:

@@ -58,6 +58,27 @@ def test_a_long_refusal_is_abbreviated() -> None:
     assert len(verdict.refused) == 5
 
 
+def test_a_refused_comparison_is_given_in_figures() -> None:
+    worse = Finding(
+        gate="MaximumRegression", metric="accuracy", passed=False, message="a long one",
+        value=-0.0041, bound=-0.003, p=0.8476, alpha=0.025, candidate=0.9907, champion=0.9948,
+        presumed="worse",
+    )  # fmt: skip
+    seven = worse.model_copy(update={"slice": "digit 7", "value": -0.0126})
+    error = worse.model_copy(
+        update={"metric": "wape", "value": -0.0089, "candidate": 0.3123, "champion": 0.3034}
+    )
+    fine = Finding(gate="AtLeast", metric="accuracy", passed=True, message="m")
+
+    verdict = Verdict((worse, seven, error, fine))
+
+    assert str(verdict).replace("\N{MINUS SIGN}", "-") == (
+        "3 of 4 gates failed: accuracy 99.07 % against 99.48 %: -0.41 points, allowed -0.30, "
+        "p = 0.85; digit 7 -1.26 points; "
+        "wape 0.3123 against 0.3034: 0.0089 worse, allowed 0.003, p = 0.85"
+    )
+
+
 def test_a_verdict_passes_when_all_findings_do() -> None:
     assert judge(EVALUATION, [AtLeast("accuracy", 0.8)]).passed
 

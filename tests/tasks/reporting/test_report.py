@@ -13,7 +13,7 @@ from overnight.store.registry.manifest import Finding, Measurement, Override, Ru
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.evaluation.explain import Axis
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.reporting.markdown import cell, page, table
+from overnight.tasks.reporting.markdown import cell, fold, page, table
 from overnight.tasks.reporting.report import RunReport, render
 from tests.support.examples import VERSION, manifest
 
@@ -67,6 +67,9 @@ def test_candidate_and_champion_are_shown_side_by_side() -> None:
     )
 
     assert "compared with v1" in text
+    # Before any table, because that is what people read first.
+    first = text[: text.index("|")]
+    assert "**accuracy 0.99** on 100 holdout rows; champion 0.97, change +0.0200" in first
     row = next(line for line in text.splitlines() if line.startswith("| accuracy"))
     assert row == "| accuracy | whole holdout | 0.9900 | 0.9800 to 0.9950 | 0.9700 | 100 |"
 
@@ -88,7 +91,10 @@ def test_every_finding_shows_value_and_bound() -> None:
     verdicts = [
         line.split("|")[1].strip() for line in text.splitlines() if "AtL" in line or "AtM" in line
     ]
-    assert verdicts == ["passed", "**failed**"]
+    # What failed is shown first, and again in the folded table of all.
+    assert verdicts == ["**failed**", "passed", "**failed**"]
+    assert "<details><summary>Gates: 1 passed, 1 failed, 1 not applicable</summary>" in text
+    assert text.index("## Gates that failed") < text.index("<details>")
     assert "not applicable" in text
 
 
@@ -157,8 +163,9 @@ def test_findings_about_the_data_have_a_table_of_their_own() -> None:
 
     text = render(report, DEFINITION, headline="AwaitingApproval", message="y")
 
-    assert "## Data gates" in text
-    assert "## Gates" not in text
+    assert "## Data gates that failed" in text
+    assert "<summary>Data gates: 1 passed, 1 failed</summary>" in text
+    assert "Gates:" not in text
     assert "| **failed** | SameShares | label on night-7 |" in text
     assert "| passed | enough rows |" in text
 
@@ -192,6 +199,42 @@ def test_changes_since_the_champion_are_shown_axis_by_axis() -> None:
         RunReport("digits", champion="v1", changes=changes), DEFINITION, headline="x", message="y"
     )
 
-    assert "## What changed since v1" in text
+    assert "Changed since v1: data (50,000 rows then, 51,000 now)" in text
+    assert "<summary>What changed since v1</summary>" in text
     assert "| **changed** | data | 50,000 rows then, 51,000 now |" in text
     assert "| same | code | the same sources |" in text
+
+
+def test_the_card_begins_with_what_to_do_and_pictures_come_before_folded_tables(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "p.png").write_bytes(b"\x89PNG")
+    failed = Finding(gate="AtLeast", metric="accuracy", passed=False, message="m")
+    report = RunReport(
+        "digits",
+        ingested=Ingested(("night-7",), rows_added=1_000),
+        evaluation=evaluation(),
+        verdict=Verdict((failed,)),
+        manifest=manifest(),
+        pictures={"Confusion": tmp_path / "p.png"},
+    )
+
+    text = render(report, DEFINITION, headline="Refused", message="why")
+
+    order = ["# ", "why", "accuracy 0.99", "**To do.** The champion continues", "Gates that failed",
+             "### Confusion", "<summary>Gates: 0 passed, 1 failed", "<summary>Holdout metrics",
+             "<summary>New data: 1,000 rows added", "<summary>Lineage"]  # fmt: skip
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "holds" not in text
+
+
+def test_a_page_folds_what_the_report_folds_and_nothing_from_outside() -> None:
+    evil = "<details><summary>open me</summary>"
+    markdown = f"{cell(evil)}\n\n{fold('Gates: <b>', table(('', ''), [('a', evil)]))}"
+
+    html = page(markdown, title="t").decode()
+
+    assert html.count("<details>") == html.count("</details>") == 1
+    assert "<summary>Gates: &lt;b&gt;</summary>" in html
+    assert "<td>a</td>" in html
