@@ -114,13 +114,13 @@ class Finding(Value):
 
     @property
     def limit(self) -> str:
-        """What a comparison asked for, and its p."""
+        """What a comparison needs, and its p."""
         bound = self.bound or 0.0
         size = points(bound) if self.is_share else figure(abs(bound))
-        asked = f"{'allowed' if bound < 0 else 'needed'} {size}"
+        wanted = f"{'allowed' if bound < 0 else 'needed'} {size}"
         if bound == 0:
-            asked = "nothing allowed" if self.presumed == "no worse" else "must be better"
-        return f"{asked}, p = {self.p:.2g}"
+            wanted = "nothing allowed" if self.presumed == "no worse" else "must be better"
+        return f"{wanted}, p = {self.p:.2g}"
 
     @property
     def name(self) -> str:
