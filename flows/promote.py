@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from overnight.flows.run.context import ModelContext
-from overnight.flows.run.ending import run_name
+from overnight.flows.run.ending import label_decided, run_name
 from overnight.flows.run.identity import authenticate
 from overnight.flows.run.parameters import ModelName, Version
 from overnight.flows.steps.finish import await_confirmation, finish, finish_unfulfilled
@@ -72,6 +72,7 @@ def promote(
     try:
         if decision == "reject":
             step(registry.decisions.decide)(version, "rejected", actor)
+            label_decided(manifest.run.id, "Rejected")
             message = f"{version} will never serve: {actor.reason}"
             return finish(context, report, "Rejected", message)
         if decision == "approve":
@@ -84,6 +85,7 @@ def promote(
                 )
                 return finish(context, report, "Superseded", message)
             step(registry.decisions.decide)(version, "approved", actor)
+            label_decided(manifest.run.id, "Approved")
         record = step(Promotions(registry).promote)(version, expected=champion, actor=actor)
     # Decided or promoted by somebody else; or it was never approved, or its files are deleted.
     except (AlreadyDecided, PromotionConflict, ConfigurationError, CollectedVersion) as error:

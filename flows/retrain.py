@@ -40,17 +40,17 @@ from overnight.tasks.reporting.report import RunReport, render
 @flow(name="retrain", flow_run_name=run_name, persist_result=False, **HOOKS)
 def retrain(
     model: ModelName = "digits",
+    requested_by: str = "",
+    reason: str = "",
+    force: bool = False,
+    approval: Approval = "as declared",
+    start_from: StartFrom = "as declared",
     ingest_first: bool = True,
     epochs: Epochs | None = None,
     learning_rate: LearningRate | None = None,
     batch_rows: BatchRows | None = None,
     seed: Seed | None = None,
-    approval: Approval = "as declared",
-    start_from: StartFrom = "as declared",
-    force: bool = False,
     override_gates: bool = False,
-    requested_by: str = "",
-    reason: str = "",
     proof: str = "",
 ) -> State:
     """Ingest what arrived, train a candidate, and promote it when it passes its gates.
@@ -76,8 +76,9 @@ def retrain(
             whom OVERNIGHT_OVERRIDERS authorizes; both are kept for ever.
         requested_by: The name of the person who requests this run; empty when the schedule does.
         reason: Why, for the record of the version, for ever.
-        proof: Authenticates the person, when the command line requests the run; leave it empty
-            here.
+        proof: Leave it empty: the command line fills it in, and a form cannot. It authenticates a
+            person who overrides gates; a name alone is only claimed, and ends the run as Denied
+            where tokens are known and people decide about the model.
     """
     changed = {
         "epochs": epochs,

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -41,6 +42,23 @@ def end(outcome: Outcome, message: str) -> State:
     if outcome in RED:
         return Failed(message=text)
     return Cancelled(message=text) if outcome in GREY else Completed(message=text)
+
+
+def label_decided(run_id: str, decision: str) -> None:
+    """Name and tag a run that waited for a person by what the person decided: approved, rejected.
+
+    Nothing where the run is gone, or did not wait.
+    """
+    waiting: Outcome = "AwaitingApproval"
+    try:
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(UUID(run_id))
+            if waiting in run.tags:
+                name = f"{without_outcome(run.name)} {decision}"
+                tags = sorted({*run.tags, decision} - {waiting})
+                client.update_flow_run(run.id, name=name, tags=tags)
+    except (httpx.HTTPError, PrefectException, ValueError) as error:
+        get_run_logger().warning("the run that waited is not named by the decision: %s", error)
 
 
 def _label(outcome: Outcome) -> None:

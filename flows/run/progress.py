@@ -3,7 +3,6 @@
 import time
 from uuid import UUID
 
-import numpy as np
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
@@ -11,6 +10,12 @@ from overnight.models.definition import Progress
 
 # Each update is a request to the Prefect server; a step of a fit takes milliseconds.
 _UPDATE_SECONDS = 1.0
+
+
+def progress_line(progress: Progress) -> str:
+    """The epoch and its metrics as text: `epoch 3 of 12, loss 0.0412, accuracy 0.9871`."""
+    metrics = (f"{name} {value:.4g}" for name, value in progress.metrics.items())
+    return ", ".join((f"epoch {progress.epoch} of {progress.epochs}", *metrics))
 
 
 class ProgressReporter:
@@ -26,10 +31,13 @@ class ProgressReporter:
         now = time.monotonic()
         if now - self._updated >= _UPDATE_SECONDS:
             self._updated = now
-            update_progress_artifact(self._artifact, progress=round(progress.share * 100, 1))
+            update_progress_artifact(
+                self._artifact,
+                progress=round(progress.share * 100, 1),
+                description=f"Training: {progress_line(progress)}",
+            )
         if progress.step == progress.steps and progress.metrics:
-            metrics = {k: float(np.round(v, 4)) for k, v in progress.metrics.items()}
-            get_run_logger().info("epoch %s of %s: %s", progress.epoch, progress.epochs, metrics)
+            get_run_logger().info("%s", progress_line(progress))
 
     def done(self) -> None:
         update_progress_artifact(self._artifact, progress=100.0)

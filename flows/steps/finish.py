@@ -41,6 +41,9 @@ def finish(context: ModelContext, report: RunReport, outcome: Outcome, message: 
     links = {"Serving": context.settings.answers_url}
     if flow_run.ui_url:
         links["This run"] = str(flow_run.ui_url)
+    made_by = report.manifest.run if report.manifest is not None else None
+    if made_by is not None and made_by.url and made_by.id != str(flow_run.id):
+        links["The run that made this version"] = made_by.url
     if report.manifest is not None and "report.html" in report.manifest.files:
         path = f"api/models/{report.model}/versions/{report.manifest.version}/report"
         links["The report of this version"] = f"{context.settings.answers_url}/{path}"

@@ -1,5 +1,6 @@
 """Turns a function into a step of a flow: a Prefect task, retried when I/O is unavailable."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,8 +20,18 @@ def _is_unavailable(_task: object, _run: object, state: Any) -> bool:
     return isinstance(failure, StoreUnavailable | SourceUnavailable)
 
 
+def _name_task(record: logging.LogRecord) -> bool:
+    """Put the name of the task before Prefect's own line about its end, which has none."""
+    name, message = getattr(record, "task_name", ""), record.getMessage()
+    if name and message.startswith("Finished in state"):
+        record.msg, record.args = f"{name}: {message}", ()
+    return True
+
+
 def step(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Run a function as a Prefect task of its own name, retried on unavailable I/O."""
+    # Not at import, which must do nothing; a filter is added once, however often it is.
+    logging.getLogger("prefect.task_runs").addFilter(_name_task)
     return task(
         name=function.__name__.replace("_", " "),
         # Prefect would cache by arguments; what a step reads from the store changes between runs.

@@ -4,7 +4,7 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from overnight.flows.run.ending import end, run_name
+from overnight.flows.run.ending import end, label_decided, run_name
 from overnight.infra.prefect_api import PrefectApi
 from overnight.tasks.outcomes import Outcome
 
@@ -44,6 +44,25 @@ def test_a_finished_run_is_in_the_lists_of_the_ui_with_its_outcome(prefect_serve
         kind,
         f"{outcome}: what became of digits",
     )
+
+
+def test_a_run_that_waited_is_found_by_the_decision_about_it(prefect_server):
+    api = PrefectApi(prefect_server)
+    state = ends("AwaitingApproval", return_state=True)
+    waited = str(state.state_details.flow_run_id)
+
+    @flow(name="decides", persist_result=False)
+    def decides() -> None:
+        label_decided(waited, "Approved")
+        label_decided(waited, "Rejected")
+        label_decided("gone", "Approved")
+
+    decides()
+
+    run = api.find(f"/flow_runs/{waited}")
+    assert run is not None
+    assert run["name"].endswith(" Approved")
+    assert run["tags"] == ["Approved"]
 
 
 def test_a_name_that_a_person_typed_stays(prefect_server):
