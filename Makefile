@@ -87,6 +87,7 @@ CLASSIC := $(VENV)/peers/network/network.tflite
 bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.serving.peers --rounds 1 --seconds 2 --results $(VENV)/quick-peers.json
 	@$(BIN)/python -m benchmarks.serving.overhead 2 digits
+	@$(BIN)/python -m benchmarks.serving.grpc
 	@$(BIN)/python -m benchmarks.serving.start 5 $(CLASSIC)
 	@$(BIN)/python -m benchmarks.serving.promotion 3
 	@$(BIN)/python -m benchmarks.serving.swap 200 $(CLASSIC)

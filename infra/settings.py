@@ -141,6 +141,13 @@ class Settings(BaseSettings):
     serving_host: str = "127.0.0.1"
     serving_port: Port = 8080
     serving_url: Address = None
+    # Where serving listens for gRPC, at the address of HTTP; 0 for not at all.
+    serving_grpc_port: int = Field(default=8081, ge=0, le=65_535)
+    # Where both are set, gRPC speaks TLS alone; with the third, with clients that have a
+    # certificate of these authorities alone. All in PEM.
+    serving_grpc_tls_certificate_file: AbsolutePath = None
+    serving_grpc_tls_key_file: AbsolutePath = None
+    serving_grpc_tls_client_ca_file: AbsolutePath = None
     serving_workers: int = Field(default_factory=lambda: min(cores(), 8), ge=1)
     serving_threads: int = Field(default=2, ge=1)
     serving_models: Names = ()

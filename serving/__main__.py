@@ -27,10 +27,11 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.disk_cache import read_bundle
 from overnight.serving.lifecycle.load_notes import LoadNotes
 from overnight.serving.rest.middleware.client_address import TrustedProxies
-from overnight.serving.rest.server import Server
+from overnight.serving.rest.server import Companion, Server
 from overnight.store.errors import ConfigurationError, OvernightError
 from overnight.store.objects import keys
 
+MakeGrpc = Callable[[Flask], Companion]
 # Requests in flight get this long after the drain.
 FINISH_SECONDS = 30
 # Idle connections are cheap, but each counts against the backpressure limit of granian.
@@ -47,18 +48,21 @@ def main() -> int:
         logging.configure(chosen.log_level)
         host, port = arguments.host or chosen.serving_host, arguments.port or chosen.serving_port
         if arguments.rehearse is None:
-            _serve(chosen, host, port)
+            grpc_port = arguments.grpc_port
+            _serve(chosen, host, port, chosen.serving_grpc_port if grpc_port is None else grpc_port)
         else:
-            _rehearse(arguments.rehearse, chosen, host, port)
+            # Beside a host that serves: its port is taken.
+            _rehearse(arguments.rehearse, chosen, host, port, arguments.grpc_port or 0)
     except OvernightError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _serve(chosen: settings.Settings, host: str, port: int) -> None:
+def _serve(chosen: settings.Settings, host: str, port: int, grpc_port: int) -> None:
     _check_settings(chosen)
-    _check_free(host, port)
+    _check_free(host, port, "OVERNIGHT_SERVING_PORT")
+    grpc = _grpc(chosen, host, grpc_port)
     drain_file = chosen.home / "serving" / f"draining-{port}"
     draining = DrainFlag.create(drain_file)
     server = _server(
@@ -67,7 +71,7 @@ def _serve(chosen: settings.Settings, host: str, port: int) -> None:
     server.on_startup(partial(_install_signal_handlers, server, draining, chosen.drain_seconds))
     folder = wsgi.folder_of(chosen.home, connections.address(chosen))
     server.on_startup(partial(_watch_workers, server, folder, chosen.serving_silent_seconds))
-    loader = partial(_load, partial(wsgi.application, drain_file, time.time()))
+    loader = partial(_load, partial(wsgi.application, drain_file, time.time()), grpc)
     server.serve(target_loader=loader, wrap_loader=False)
     # Only a server that was asked to stop comes here.
     LoadNotes(folder / "loading").forget_all()
@@ -78,14 +82,17 @@ def _watch_workers(server: Any, folder: Path, seconds: float) -> None:
     threading.Thread(target=watching, daemon=True).start()
 
 
-def _rehearse(folder: Path, chosen: settings.Settings, host: str, port: int) -> None:
+def _rehearse(
+    folder: Path, chosen: settings.Settings, host: str, port: int, grpc_port: int
+) -> None:
     read_bundle(folder)  # an invalid bundle is reported here, in one line, not by each worker
-    _check_free(host, port)
+    _check_free(host, port, "OVERNIGHT_SERVING_PORT")
+    grpc = _grpc(chosen, host, grpc_port)
     # The rehearsal is the only client, and sends requests as fast as it can.
     limits = replace(wsgi.limits(chosen), per_second=None)
     server = _server(host, port, workers=1, limits=limits, respawn=False)
     make = partial(wsgi.rehearsal, folder, chosen.serving_threads, limits, chosen.log_level)
-    server.serve(target_loader=partial(_load, make), wrap_loader=False)
+    server.serve(target_loader=partial(_load, make, grpc), wrap_loader=False)
 
 
 def _arguments() -> argparse.Namespace:
@@ -93,6 +100,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rehearse", type=Path, metavar="DIR", help="a folder with manifest.json")
     parser.add_argument("--host", help="the address to listen at (OVERNIGHT_SERVING_HOST)")
     parser.add_argument("--port", type=int, help="the port to listen at (OVERNIGHT_SERVING_PORT)")
+    parser.add_argument(
+        "--grpc-port",
+        type=int,
+        help="the port for gRPC, 0 for none (OVERNIGHT_SERVING_GRPC_PORT; a rehearsal has none)",
+    )
     parser.add_argument(
         "--with-parent",
         action="store_true",
@@ -107,13 +119,14 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _load(make: Callable[[], Flask]) -> Server:
+def _load(make: Callable[[], Flask], grpc: MakeGrpc | None) -> Server:
     """Create the application in a worker, which has inherited the signal handlers of its parent."""
     # The inherited handler would delay SIGTERM by the drain time, with nothing to drain yet.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Ctrl-C at a terminal reaches the workers as well, but the parent decides when they end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    return Server(make())
+    application = make()
+    return Server(application, grpc and grpc(application))
 
 
 def _install_signal_handlers(server: Any, draining: DrainFlag, seconds: float) -> None:
@@ -155,7 +168,34 @@ def _check_settings(chosen: settings.Settings) -> None:
         ) from None
 
 
-def _check_free(host: str, port: int) -> None:
+def _grpc(chosen: settings.Settings, host: str, port: int) -> MakeGrpc | None:
+    """What makes the gRPC server of a worker; None without a port.
+
+    Raises:
+        ConfigurationError: the port is taken, or the files of TLS cannot be used.
+    """
+    if not port:
+        return None
+    # Not where it is switched off: its import takes a worker a tenth of a second and 20 MB.
+    from overnight.serving.grpc.tls import tls_files
+
+    _check_free(host, port, "OVERNIGHT_SERVING_GRPC_PORT")
+    tls = tls_files(
+        chosen.serving_grpc_tls_certificate_file,
+        chosen.serving_grpc_tls_key_file,
+        chosen.serving_grpc_tls_client_ca_file,
+    )
+    return partial(_grpc_server, host=host, port=port, tls=tls)
+
+
+def _grpc_server(application: Flask, *, host: str, port: int, tls: Any) -> Companion:
+    # In the worker: gRPC has threads of its own, which a process does not inherit.
+    from overnight.serving.grpc.server import GrpcServer
+
+    return GrpcServer(application, host, port, tls=tls)
+
+
+def _check_free(host: str, port: int, setting: str) -> None:
     """Check that the port is free: by SO_REUSEPORT, two servers would share its requests."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -163,7 +203,7 @@ def _check_free(host: str, port: int) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"port {port} on {host} cannot be listened at ({error.strerror}); "
-            "stop what uses it, or set OVERNIGHT_SERVING_PORT"
+            f"stop what uses it, or set {setting}"
         ) from None
 
 

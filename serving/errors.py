@@ -16,6 +16,7 @@ overnight.store.errors.OvernightError
 ├── LabelsNotKept           the log has no room for labels: send them again
 ├── TooSlow                 a body that comes too slowly: send it again, faster
 ├── Overloaded              too many requests in flight: retry later
+├── Abandoned               nobody waits for the answer any more
 ├── UnfitVersion            an intact version that cannot run on this host
 └── LogRewound              an alias log lost or replaced records: restore the store
 """
@@ -178,6 +179,13 @@ class TooSlow(OvernightError):
         super().__init__(
             f"the body comes too slowly: {why}; send it again over a faster connection"
         )
+
+
+class Abandoned(OvernightError):
+    """A request whose client cancelled it, or whose deadline has passed."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody waits for the answer any more; send it again with more time")
 
 
 class Overloaded(OvernightError):

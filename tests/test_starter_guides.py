@@ -121,7 +121,12 @@ def port(project: Path, at_home: Mapping[str, str]) -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, "-m", "overnight.serving"],
         cwd=project,
-        env={**at_home, "OVERNIGHT_SERVING_PORT": str(port), "OVERNIGHT_SERVING_WORKERS": "1"},
+        env={
+            **at_home,
+            "OVERNIGHT_SERVING_PORT": str(port),
+            "OVERNIGHT_SERVING_GRPC_PORT": "0",
+            "OVERNIGHT_SERVING_WORKERS": "1",
+        },
         stdout=subprocess.DEVNULL,
     )
     yield port

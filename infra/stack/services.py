@@ -65,7 +65,9 @@ def check_ports(home: Path, services: tuple[Service, ...]) -> None:
 
 def _serving(settings: Settings) -> Service:
     live = f"{settings.serving_here}/v2/health/live"
-    listening = Listening(settings.serving_port, "OVERNIGHT_SERVING_PORT", settings.serving_host)
+    ports = {"OVERNIGHT_SERVING_PORT": settings.serving_port}
+    if settings.serving_grpc_port:
+        ports["OVERNIGHT_SERVING_GRPC_PORT"] = settings.serving_grpc_port
     return Service(
         name="serving",
         title="Serving",
@@ -77,7 +79,9 @@ def _serving(settings: Settings) -> Service:
         ready=lambda _started: responds(live),
         responds=lambda: responds(live, timeout_seconds=LATEST_ANSWER_SECONDS),
         after=(seaweedfs_service.NAME,),
-        listens=(listening,),
+        listens=tuple(
+            Listening(port, setting, settings.serving_host) for setting, port in ports.items()
+        ),
         address=settings.answers_url,
         settings=settings.digest(
             *("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),

@@ -13,7 +13,7 @@ from overnight.serving.errors import BadInput
 from overnight.serving.inference.codecs.content_types import Environ
 from overnight.serving.rest.headers import REFUSAL
 
-_BASE: Environ = {
+BASE: Environ = {
     "SCRIPT_NAME": "",
     "wsgi.errors": sys.stderr,
     "wsgi.input_terminated": True,
@@ -48,7 +48,7 @@ _SINGLE = frozenset(
 def environ_of(scope: Any) -> Environ:
     """The environ, without a body yet; a header that came twice and must not is in `REFUSAL`."""
     server, _, port = scope.server.rpartition(":")
-    environ = _BASE | {
+    environ = BASE | {
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "SERVER_NAME": server,
         "SERVER_PORT": port,

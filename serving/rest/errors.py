@@ -55,6 +55,7 @@ _CODES: tuple[tuple[type[OvernightError], int], ...] = (
     (AlreadyExists, 409),
     (AlreadyDecided, 409),
     (errors.TooSlow, 408),
+    (errors.Abandoned, 499),
     (errors.TooManyRequests, 429),
     (errors.TooManyLabels, 429),
     (errors.LabelsNotKept, 503),

@@ -19,6 +19,11 @@ ADMITTED = "overnight.admitted"
 # A client's key is hashed, logged and counted, so its length has a limit.
 CLIENT_KEY_CHARACTERS = 200
 SLOT = "overnight.slot"
+# How many seconds a request may wait for an inference slot, if fewer than any may.
+SLOT_SECONDS = "overnight.slot_seconds"
+# Of a request that came by another protocol than HTTP: its codec, and how it is counted.
+CODEC = "overnight.codec"
+PROTOCOL = "overnight.protocol"
 # What reserves memory for the body.
 HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"

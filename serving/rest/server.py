@@ -10,7 +10,7 @@ import asyncio
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
@@ -35,10 +35,21 @@ _WATCH_SECONDS = 0.5
 _RELEASE_SECONDS = 0.01
 
 
+class Companion(Protocol):
+    """Another server of the same worker."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """Finish what is being answered, for a few seconds at most, and answer nothing else."""
+
+
 class Server:
     """One worker's application for granian."""
 
-    def __init__(self, application: Flask) -> None:
+    def __init__(self, application: Flask, companion: Companion | None = None) -> None:
+        """`companion` answers by the same application, and is started and stopped with this."""
+        self._companion = companion
         shared: Resources = application.extensions["overnight"]
         # Not the application itself, which would add nothing but a call.
         self._admission: AdmissionMiddleware = application.wsgi_app  # type: ignore[assignment]
@@ -52,8 +63,12 @@ class Server:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._watch()
+        if self._companion is not None:
+            self._companion.start()
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        if self._companion is not None:
+            self._companion.stop()
         self._threads.shutdown(wait=False)
         # What was answered in the last half second is still in memory.
         if self._predictions is not None:

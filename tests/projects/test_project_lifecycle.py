@@ -66,7 +66,7 @@ class ProjectShell:
 
 @pytest.fixture
 def shell(own_environment: WheelEnvironment, tmp_path: Path) -> Iterator[ProjectShell]:
-    names = ("S3", "PREFECT", "SERVING")
+    names = ("S3", "PREFECT", "SERVING", "SERVING_GRPC")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     settings = {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}
     settings |= {"OVERNIGHT_SERVING_WORKERS": "1"}

@@ -142,7 +142,7 @@ class RunningStack:
 
 def new_stack(home: Path, digits: Path) -> RunningStack:
     """A stack on free ports that was not started yet."""
-    names = ("S3", "PREFECT", "SERVING")
+    names = ("S3", "PREFECT", "SERVING", "SERVING_GRPC")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
     ours |= {f"OVERNIGHT_{name}_PORT": str(port) for name, port in ports.items()}

@@ -25,7 +25,7 @@ from tests.support.s3_server import free_ports
 
 _RUN_SECONDS = 900
 _POLL_SECONDS = 0.5
-_PORTS = ("S3", "PREFECT", "SERVING")
+_PORTS = ("S3", "PREFECT", "SERVING", "SERVING_GRPC")
 
 
 @dataclass(frozen=True)

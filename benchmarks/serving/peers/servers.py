@@ -86,7 +86,15 @@ OURS = Server(
         Lane("binary", INFER, lanes.v2_binary),
         Lane("PNG", INFER, lanes.png),
     ),
-    command=lambda place: [sys.executable, "-m", "overnight.serving", "--port", str(place.port)],
+    command=lambda place: [
+        sys.executable,
+        "-m",
+        "overnight.serving",
+        "--port",
+        str(place.port),
+        "--grpc-port",
+        "0",
+    ],
     arrange=_overnight,
 )
 

@@ -68,7 +68,7 @@ def encode(request: dict[str, Any], response: dict[str, Any]) -> Encoded:
     parts = []
     for output in response["outputs"]:
         if is_raw.get(output["name"], all_raw):
-            part = _raw(output.pop("data"))
+            part = raw_bytes(output.pop("data"))
             output["parameters"] = {"binary_data_size": len(part)}
             parts.append(part)
     text = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -104,7 +104,7 @@ def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _raw(values: Any) -> bytes:
+def raw_bytes(values: Any) -> bytes:
     """The bytes of an array, or of texts, each after its length in four bytes."""
     if isinstance(values, list):
         texts = [text.encode() for text in values]

@@ -26,6 +26,7 @@ from overnight.serving.rest.headers import (
     REFUSAL,
     REQUEST_ID,
     SLOT,
+    SLOT_SECONDS,
     VERSION_HEADER,
     Application,
 )
@@ -194,9 +195,10 @@ class AdmissionMiddleware:
         if SLOT in environ or not path.startswith(_PROTOCOLS):
             return self._application(environ, start_response)
         try:
-            self._inference_slots.get(timeout=WAIT_SECONDS)
+            seconds = environ.get(SLOT_SECONDS, WAIT_SECONDS)
+            self._inference_slots.get(timeout=seconds)
         except queue.Empty:
-            raise Overloaded(f"no inference slot became free within {WAIT_SECONDS:.0f} s") from None
+            raise Overloaded(f"no inference slot became free within {seconds:.0f} s") from None
         try:
             return self._application(environ, start_response)
         finally:

@@ -31,7 +31,9 @@ from overnight.serving.rest.headers import (
     BODY_BYTES,
     CHOSEN_VERSION,
     CLIENT,
+    CODEC,
     NO_SNIFF,
+    PROTOCOL,
     REFUSAL,
     REQUEST_ID,
     VERSION_HEADER,
@@ -150,7 +152,8 @@ class FastPath:
             headers.append((v2_binary.HEADER, str(json_length)))
         start_response("200 OK", headers)
         seconds = time.perf_counter() - start
-        self._meter.count(target.model, version, target.protocol, 200, seconds)
+        protocol = environ.get(PROTOCOL, target.protocol)
+        self._meter.count(target.model, version, protocol, 200, seconds)
         if logged is None or logged.inputs is None or self._predictions is None:
             return [body]
         if explores:
@@ -178,7 +181,7 @@ class FastPath:
             BadInput, NotServed: the body is invalid, or no such version is loaded.
         """
         protocol, model, version, label, verb = target
-        codec = codec_of(protocol, environ.get("CONTENT_TYPE", ""), verb)
+        codec = environ.get(CODEC) or codec_of(protocol, environ.get("CONTENT_TYPE", ""), verb)
         # Without a length there is no body, and reading would block on some servers.
         body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
         if "HTTP_CONTENT_ENCODING" in environ:

@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, request
 
 from overnight.serving.challenger import status as challenge_metrics
 from overnight.serving.lifecycle.model_slots import ModelSlot
-from overnight.serving.rest.headers import CHOSEN_VERSION
+from overnight.serving.rest.headers import CHOSEN_VERSION, PROTOCOL
 from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry import metrics
 
@@ -28,6 +28,7 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
             model = request.view_args["model"]
             if not version and all(slot.model != model for slot in resources().slots.all()):
                 model = ""
+            protocol = request.environ.get(PROTOCOL, protocol)
             meter.count(model, version, protocol, response.status_code, 0.0)
         return response
 

@@ -210,6 +210,7 @@ def test_a_stack_of_the_same_settings_is_reused_and_one_of_others_is_not(tmp_pat
         ("S3_SECRET_KEY", "another", {"store", "serving", "worker"}),
         ("S3_ENDPOINT", "http://store.example", {"serving", "worker"}),
         ("SERVING_PORT", "9090", {"serving", "worker"}),
+        ("SERVING_GRPC_PORT", "9091", {"serving", "worker"}),
         ("PREFECT_PORT", "4201", {"prefect", "deployments", "worker"}),
         ("CONFIRM_SECONDS", "7", {"worker"}),
     ],

@@ -78,6 +78,8 @@ def run_serving(
         name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")
     }
     environment |= {"OVERNIGHT_HOME": str(place), "OVERNIGHT_REPLICA": "host-under-test"}
+    # Its port would be that of every other server of a test.
+    environment |= {"OVERNIGHT_SERVING_GRPC_PORT": "0"}
     # No load balancer looks at it, unless a test says so.
     environment |= {"OVERNIGHT_DRAIN_SECONDS": "0"}
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}

@@ -1,0 +1,1 @@
+"""Prediction over gRPC: a call becomes a request of the application that answers HTTP."""
