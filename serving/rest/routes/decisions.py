@@ -31,12 +31,12 @@ install_conflicts(routes)
 @routes.post("/models/<model>/versions/<version>/approve")
 def approve(model: str, version: str) -> Response:
     """Approve a version that waits, and promote it over the champion it was compared with."""
-    name = administrator()
+    name, version = administrator(), _named(version)
     slot = resources().slots.find(model)
     actor = actor_of(name, json_body())
     with exclusive_registry() as registry:
         models = registry.model(slot.model)
-        manifest, champion = models.manifest(_named(version)), models.champion_version()
+        manifest, champion = models.manifest(version), models.champion_version()
         # A repeated approval finds the version itself as champion, and is no conflict.
         if champion not in {manifest.compared_with, version}:
             raise ConfigurationError(
@@ -54,12 +54,12 @@ def approve(model: str, version: str) -> Response:
 @routes.post("/models/<model>/versions/<version>/reject")
 def reject(model: str, version: str) -> Response:
     """Reject a version that waits: it never serves."""
-    name = administrator()
+    name, version = administrator(), _named(version)
     slot = resources().slots.find(model)
     actor = actor_of(name, json_body())
     with exclusive_registry() as registry:
         models = registry.model(slot.model)
-        models.manifest(_named(version))
+        models.manifest(version)
         _check_may_decide(models)
         decision = models.decisions.decide(version, "rejected", actor)
     slot.shared.request_refresh()
@@ -69,14 +69,14 @@ def reject(model: str, version: str) -> Response:
 @routes.post("/models/<model>/versions/<version>/promote")
 def promote(model: str, version: str) -> Response:
     """Move the champion from `expected` to a version that was approved before."""
-    name = administrator()
+    name, version = administrator(), _named(version)
     slot = resources().slots.find(model)
     body = json_body()
     actor, expected = actor_of(name, body), version_in(body, "expected")
     with exclusive_registry() as registry:
         models = registry.model(slot.model)
         expected = expected or models.champion_version()
-        record = Promotions(models).promote(_named(version), expected=expected, actor=actor)
+        record = Promotions(models).promote(version, expected=expected, actor=actor)
     slot.shared.request_refresh()
     return record_response(record)
 
