@@ -95,6 +95,7 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.serving.batching
 	@$(BIN)/python -m benchmarks.serving.prediction_log 2 digits 9
 	@$(BIN)/python -m benchmarks.monitoring.collect 100000 1000000
+	@$(BIN)/python -m benchmarks.scoring.per_row 20000 5 1000000
 	@$(BIN)/python -m benchmarks.gates.error_rates --draws 2000
 	@$(BIN)/python -m benchmarks.monitoring.detector --streams 50
 	@$(BIN)/python -m benchmarks.monitoring.drift --seeds 2

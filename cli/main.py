@@ -26,6 +26,7 @@ from overnight.cli.commands import (
     notifications,
     predict,
     predictions,
+    score,
     stack,
     training,
 )
@@ -77,6 +78,7 @@ _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         decisions.approve,
         decisions.reject,
         predict.predict,
+        score.score,
         feedback.feedback,
         predictions.predictions,
     ),

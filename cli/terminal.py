@@ -59,6 +59,24 @@ def progress_bars() -> Iterator[Report]:
         yield report
 
 
+@contextmanager
+def counting_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a progress bar of what is read on standard error; nothing when redirected."""
+    # Slow to import, and most commands draw none.
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Remaining()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(printable(name), total=None)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield report
+
+
 def format_bytes(count: int) -> str:
     """A number of bytes with its unit."""
     number, unit = float(count), "B"

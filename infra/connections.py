@@ -26,6 +26,25 @@ def address(settings: Settings) -> S3Address:
     )
 
 
+def rows_store(settings: Settings, model: str) -> S3Address:
+    """The S3 of s3:// addresses of rows of a model: that of its source, or else our own store."""
+    names = (model, model.replace("-", "_"))
+    source = next((settings.sources[name] for name in names if name in settings.sources), None)
+    if source is None or not source.s3_access_key:
+        return address(settings)
+    endpoint = source.s3_endpoint or "https://s3.amazonaws.com"
+    return S3Address(
+        endpoint=endpoint,
+        # Each address names its own.
+        bucket="",
+        access_key=source.s3_access_key,
+        secret_key=source.s3_secret_key.get_secret_value(),
+        region=source.s3_region or "us-east-1",
+        session_token=source.s3_session_token.get_secret_value(),
+        proxy=settings.proxy_of(endpoint),
+    )
+
+
 def bucket(settings: Settings) -> S3Bucket:
     """The bucket of these settings; no request is sent yet."""
     return S3Bucket(address(settings))

@@ -31,6 +31,7 @@ Outcome = Literal[
     "Kept",
     "Healthy",
     "Drifted",
+    "Scored",
     "Denied",
     "InvalidRequest",
     "Summarized",

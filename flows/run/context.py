@@ -22,6 +22,7 @@ from overnight.store.datasets.delta_table import Dataset
 from overnight.store.datasets.holdout_sets import holdout_sets, verify
 from overnight.store.errors import ConfigurationError
 from overnight.store.objects.bucket import Bucket
+from overnight.store.objects.s3 import S3Address
 from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.manifest import DataLineage, Manifest
 from overnight.store.registry.registry import ModelRegistry
@@ -179,6 +180,11 @@ class ModelContext:
     @cached_property
     def holdout(self) -> Dataset:
         return Dataset.on_s3(connections.address(self.settings), self.model, "holdout")
+
+    @property
+    def rows_store(self) -> S3Address:
+        """The S3 of rows that a run is told to read or write: as the model's source reaches it."""
+        return connections.rows_store(self.settings, self.model)
 
     @property
     def source(self) -> Source:

@@ -21,8 +21,8 @@ def progress_line(progress: Progress) -> str:
 class ProgressReporter:
     """Updates the progress artifact of a run once a second, and logs each epoch's metrics."""
 
-    def __init__(self, key: str) -> None:
-        artifact = create_progress_artifact(progress=0.0, key=key, description="Training")
+    def __init__(self, key: str, *, description: str = "Training") -> None:
+        artifact = create_progress_artifact(progress=0.0, key=key, description=description)
         assert isinstance(artifact, UUID)
         self._artifact = artifact
         self._updated = time.monotonic()

@@ -5,7 +5,6 @@ recorded is dropped and counted. When the spool of the host is full, the newest 
 labels in it were accepted.
 """
 
-import hashlib
 import logging
 import threading
 import time
@@ -29,7 +28,7 @@ from overnight.serving.prediction_log.recording import Details, QueuedAnswer
 from overnight.serving.prediction_log.segment_files import SegmentFile, SpoolUsage
 from overnight.serving.telemetry.metrics import DroppedRecords, PredictionCounters, RecordedCount
 from overnight.store.objects import keys
-from overnight.store.predictions.records import Route, SentLabel
+from overnight.store.predictions.records import Route, SentLabel, is_recorded
 from overnight.store.predictions.segments import (
     SEGMENT_BYTES,
     BadRecord,
@@ -386,11 +385,3 @@ class PredictionSpool:
         if reason != self._reported:
             self._reported = reason
             logger.warning("%s: records of its prediction log are dropped (%s)", model, why)
-
-
-def is_recorded(request: str, share: float) -> bool:
-    """Whether a request belongs to the share that is recorded; the same for all that answer it."""
-    if share >= 1:
-        return True
-    digest = hashlib.blake2b(request.encode(errors="replace"), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64

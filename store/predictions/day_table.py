@@ -60,10 +60,13 @@ class DayTable:
         since: datetime | None = None,
         until: datetime | None = None,
         columns: Sequence[str] | None = None,
+        *,
+        where: pads.Expression | None = None,
     ) -> pa.Table:
         """The rows of a period, in no particular order: from `since` on, before `until`.
 
-        A table that nothing was written to yet reads as an empty one.
+        `where`: a condition that they meet besides. A table that nothing was written to yet reads
+        as an empty one.
 
         Raises:
             StoreUnavailable, StoreDenied, CorruptTable
@@ -71,7 +74,9 @@ class DayTable:
         chosen = None if columns is None else list(columns)
 
         def whole(table: DeltaTable) -> pa.Table:
-            return table.to_pyarrow_dataset().to_table(chosen, filter=_period(since, until))
+            period = _period(since, until)
+            both = where if period is None else period if where is None else period & where
+            return table.to_pyarrow_dataset().to_table(chosen, filter=both)
 
         rows = self._reading(whole)
         if rows is not None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 # Who answered: the current version, a canary, a version that the request named or whose earlier
-# inputs it had; or a shadow, whose answer no client saw.
-Route = Literal["champion", "canary", "named", "earlier", "shadow"]
+# inputs it had; a shadow, whose answer no client saw; or the version that scored a batch.
+Route = Literal["champion", "canary", "named", "earlier", "shadow", "batch"]
 LabelOrigin = Literal["api", "page", "file", "arrival"]
 
 
@@ -78,3 +78,11 @@ def client_digest(model: str, client: str) -> str:
     hide keys that can be guessed, but every host would have to know it.
     """
     return hashlib.sha256(f"{model}\0{client}".encode(errors="replace")).hexdigest()
+
+
+def is_recorded(request: str, share: float) -> bool:
+    """Whether a request belongs to the share that is recorded; the same for all that answer it."""
+    if share >= 1:
+        return True
+    digest = hashlib.blake2b(request.encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64

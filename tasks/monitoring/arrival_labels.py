@@ -17,7 +17,7 @@ from overnight.store.predictions.records import SentLabel
 from overnight.store.predictions.tables import LabelTable, PredictionTable, SegmentId
 from overnight.store.schema import Schema
 from overnight.tasks.data.stamps import ARRIVAL_COLUMNS
-from overnight.tasks.monitoring.join import SHADOW
+from overnight.tasks.monitoring.join import is_live
 from overnight.tasks.monitoring.learnable import SchemaOf, named_inputs
 
 
@@ -79,7 +79,7 @@ def labels_of_arrival(
     at: datetime,
 ) -> list[SentLabel]:
     """The labels of answers whose truth is known by the rows of an arrival and those before it."""
-    answers = answers.filter(pc.not_equal(answers["route"], SHADOW))
+    answers = answers.filter(is_live(answers["route"]))
     answers = answers.filter(pa.array(recorded(answers, definition.tensors.inputs, "input")))
     if not answers.num_rows:
         return []

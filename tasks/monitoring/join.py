@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 # A label of an older answer than so many windows before the period counts as unknown: the range
 # that is read, and so the memory, is bounded.
 LOOKBACK_WINDOWS = 4
-SHADOW = "shadow"
+SHADOW, BATCH = "shadow", "batch"
 FIRST, REPEAT, CONTRADICTION, LATE = "first", "repeat", "contradiction", "late"
 UNKNOWN, AMBIGUOUS, WAITING = "unknown", "ambiguous", "waiting"
 OUTCOMES = (FIRST, REPEAT, CONTRADICTION, LATE, UNKNOWN, AMBIGUOUS, WAITING)
@@ -71,7 +71,8 @@ def join(
     after which its answer has no label. The first label that was received more than the window
     after its answer is late. A label without an answer waits for the window, and is then unknown.
     A caller's id that two requests had when the label settled is ambiguous, as is a request id that
-    was sent twice.
+    was sent twice. Rows that a batch run scored are no answers here, and their labels are unknown:
+    a million of them at once would say nothing of the share of live answers that have a label.
 
     A label settles when both it and its answer are in the log: by their columns `collected`, or by
     `at` without these. So it settles in exactly one period, and the counts of consecutive periods
@@ -83,6 +84,7 @@ def join(
     """
     window, until = round(window_days * 86_400e6), _instant(now)
     begin = _instant(since) if since else -1
+    answers = answers.filter(pc.not_equal(answers["route"], BATCH))
     is_shadow = pc.equal(answers["route"], SHADOW)
     shadow, answers = answers.filter(is_shadow), answers.filter(pc.invert(is_shadow))
     match = _settle(_match(answers, labels), _known(labels), window, until)
@@ -99,6 +101,11 @@ def join(
         sent=_sent(labels, match, outcome, is_new, order[is_settled[order]]),
         counts=counts,
     )
+
+
+def is_live(routes: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Which answers clients got: neither those of shadows nor those of batch runs, bool [n]."""
+    return pc.invert(pc.is_in(routes, value_set=pa.array([SHADOW, BATCH])))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from overnight.store.errors import CorruptRecord
 from overnight.store.objects.digests import digest
 from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.store.registry.monitoring import MonitorLog, MonitorRecord
-from overnight.tasks.monitoring.join import FIRST, LATE, SHADOW, join, read_since
+from overnight.tasks.monitoring.join import FIRST, LATE, is_live, join, read_since
 from overnight.tasks.monitoring.learnable import (
     LearnableRows,
     SchemaOf,
@@ -174,7 +174,7 @@ class LabelLanding:
             rows = pa.Table.from_batches([batch]).filter(
                 pc.is_in(batch["request"], value_set=requests)
             )
-            rows = rows.filter(pc.not_equal(rows["route"], SHADOW))
+            rows = rows.filter(is_live(rows["route"]))
             here = [wanted.get(key, -1) for key in _keys(rows)]
             keep = [place for place, label in enumerate(here) if label >= 0]
             places += [here[place] for place in keep]

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from overnight.store.predictions.tables import LabelTable, PredictionTable
-from overnight.tasks.monitoring.join import SHADOW, WAITING, JoinedLabels, join, read_since
+from overnight.tasks.monitoring.join import BATCH, WAITING, JoinedLabels, is_live, join, read_since
 
 # More rows of a day show no smaller change that would matter, and cost memory.
 DAY_ROWS = 20_000
@@ -29,7 +30,7 @@ class ObservedPeriod:
         labelled: the answers with a label that counts, those shown or newly labelled, with their
             inputs, `truth`, `labelled_at` and `is_new`, in the order of labelling.
         days: rows of the days that have ended and of which no earlier record has any; at most
-            `DAY_ROWS` of each, without shadows.
+            `DAY_ROWS` of each, without shadows and batch runs.
         new_answers: how many rows were collected in the period.
     """
 
@@ -78,7 +79,8 @@ def observe(
     light = [name for name in columns if not name.startswith(_INPUT)]
     # The table's times are those of answers; a host's clock may be a little ahead.
     end = until + _DAY
-    answers = predictions.read(earliest, end, light)
+    # Those of batch runs may be many times the memory, and are left out of everything here.
+    answers = predictions.read(earliest, end, light, where=pads.field("route") != BATCH)
     joined = join(
         answers, labels.read(earliest, end), window_days=window_days, now=until, since=since
     )
@@ -92,8 +94,9 @@ def observe(
         shown_from=shown_from,
         labelled=_with_inputs(predictions, joined, shown_from, (earliest, end)),
         days={
-            day: _sample(predictions, day, counts[day])
+            day: sample
             for day in closed_days(counts, closed, until)
+            if (sample := _sample(predictions, day)).num_rows
         },
         new_answers=_collected(answers, since, until),
     )
@@ -160,11 +163,13 @@ def _with_inputs(
     return whole.take(pc.sort_indices(whole.select([name for name, _ in by]), sort_keys=by))
 
 
-def _sample(predictions: PredictionTable, day: date, rows: int) -> pa.Table:
+def _sample(predictions: PredictionTable, day: date) -> pa.Table:
     """At most `DAY_ROWS` served rows of a day, chosen by chance, and the same each time."""
     begin = datetime.combine(day, time(), UTC)
     # A day's number as the seed: a run that is repeated sees the same rows.
     chance = np.random.default_rng(day.toordinal())
+    routes = predictions.batches(begin, begin + _DAY, ["route"])
+    rows = sum(pc.sum(is_live(batch.column("route"))).as_py() or 0 for batch in routes)
     share = min(1.0, DAY_ROWS / max(rows, 1))
     parts = [
         served.filter(pa.array(chance.random(len(served)) < share))
@@ -175,7 +180,7 @@ def _sample(predictions: PredictionTable, day: date, rows: int) -> pa.Table:
 
 
 def _served(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.filter(pc.not_equal(batch.column("route"), SHADOW))
+    return batch.filter(is_live(batch.column("route")))
 
 
 def _keys(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:

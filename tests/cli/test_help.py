@@ -13,7 +13,7 @@ COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
     "approve", "reject", "challenge", "predict", "predictions", "feedback", "accept", "exclude",
     "landing", "verify", "gc", "export", "import", "init", "new", "test", "deploy",
-    "summary", "notify",
+    "summary", "notify", "score",
 ]  # fmt: skip
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from overnight.serving.prediction_log.spool import is_recorded
-from overnight.store.predictions.records import client_digest
+from overnight.store.predictions.records import client_digest, is_recorded
 from overnight.store.predictions.segments import inputs_digest
 from tests.support.serving import bundles
 from tests.support.serving.challenges import ChallengeSetup

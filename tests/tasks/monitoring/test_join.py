@@ -267,3 +267,12 @@ def test_periods_add_up_to_all_at_once(answers, labels, borders):
     assert {**parts, WAITING: 0} == {**whole.counts, WAITING: 0}
     assert whole.counts[WAITING] == 0
     assert new == whole.sent.drop_columns(["answer"]).to_pylist()
+
+
+def test_rows_of_batch_runs_are_no_answers_and_no_shadows():
+    answers = [answer("a"), answer("b", route="batch"), answer("a", route="shadow")]
+
+    result = joined(answers, [label("a"), label("b")])
+
+    assert result.answers["request"].to_pylist() == result.shadow["request"].to_pylist() == ["a"]
+    assert counts(result) == {FIRST: 1, UNKNOWN: 1}
