@@ -6,6 +6,7 @@ without an ending a Delta table.
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,10 +141,12 @@ class Place:
             OSError: the folder is missing, or may not be written to.
             StoreUnavailable, StoreDenied
         """
-        if not self.is_local:
-            # An object appears when its upload is complete.
-            with self.errors(), self.filesystem().open_output_stream(self.path) as file:
-                yield file
+        if self.store is not None:
+            # An object appears when its upload is complete, whose length has to be known for that.
+            with tempfile.NamedTemporaryFile() as copy:
+                with pa.OSFile(copy.name, "wb") as file:
+                    yield file
+                self._upload(self.store, copy.name)
             return
         draft = Path(self.path).with_name(f".part-{self.name}")
         try:
@@ -154,6 +157,31 @@ class Place:
             draft.replace(self.path)
         finally:
             draft.unlink(missing_ok=True)
+
+    def _upload(self, store: S3Address, copy: str) -> None:
+        # Late: it takes half a second, and most places are local.
+        import boto3
+        from boto3.exceptions import Boto3Error
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client = boto3.client(
+            "s3",
+            endpoint_url=store.endpoint,
+            region_name=store.region,
+            aws_access_key_id=store.access_key,
+            aws_secret_access_key=store.secret_key,
+            aws_session_token=store.session_token or None,
+            verify=str(store.authorities) if store.authorities else None,
+            # Stores of one's own have no host name for each bucket.
+            config=Config(
+                s3={"addressing_style": "path"}, request_checksum_calculation="when_required"
+            ),
+        )
+        try:
+            client.upload_file(copy, self.bucket, self.path)
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise of_reading(error, self.text, where=store.endpoint, proxy=store.proxy) from None
 
     @contextmanager
     def errors(self) -> Iterator[None]:

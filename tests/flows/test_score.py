@@ -59,5 +59,9 @@ def test_the_flow_and_the_command_score_to_a_table_in_s3_and_to_files(
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["scored"] == 30
     assert command(str(rows), str(tmp_path / "answers.csv")).exit_code == 1
+    file = f"s3://{address.bucket}/landing/scored.parquet"
+    assert command(str(rows), file).exit_code == 0
+    whole = command(file, str(tmp_path / "whole.csv"), "--keep", "id", "--output", "probabilities")
+    assert whole.exit_code == 0, whole.output
     unfit = command(target, str(tmp_path / "more.parquet"))
     assert (unfit.exit_code, "no image among id" in str(unfit.exception)) == (1, True)
