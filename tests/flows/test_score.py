@@ -13,6 +13,7 @@ from overnight.cli.main import app
 from overnight.flows.score import score
 from overnight.store.predictions.tables import PredictionTable
 from overnight.store.registry.actor import Actor
+from overnight.tasks import outcomes
 from overnight.tasks.scoring.places import Place
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.serving import bundles
@@ -43,7 +44,8 @@ def test_the_flow_and_the_command_score_to_a_table_in_s3_and_to_files(
     state = score("digits", str(rows), target, keep=["id"], return_state=True)
     again = score("digits", str(rows), target, keep=["id"], return_state=True)
 
-    assert (state.name, again.name) == ("Scored", "NothingNew"), (state.message, again.message)
+    ends = [outcomes.read(each.name, each.message) for each in (state, again)]
+    assert [end.outcome for end in ends] == ["Scored", "NothingNew"], ends
     table = Place.parse(target, address).table.open_existing().to_pyarrow_table()
     assert sorted(table["id"].to_pylist()) == list(range(30))
     answers = table.sort_by("id")["output.probabilities"].to_pylist()
