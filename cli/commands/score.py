@@ -56,7 +56,7 @@ def score(
 
         overnight score digits s3://lake/scans s3://lake/read --output probabilities --json
     """
-    from overnight.cli.actions import score_rows
+    from overnight.cli.actions.scoring import score_rows
 
     code = score_rows.run(
         model,

@@ -1,0 +1,1 @@
+"""Batch scoring from the command line."""
