@@ -15,7 +15,7 @@ from overnight.models.definition import Progress
 from overnight.store.predictions.tables import PredictionTable
 from overnight.tasks.reporting.report import RunReport
 from overnight.tasks.scoring.batch_score import BatchScored, ScoreRequest, batch_score
-from overnight.tasks.scoring.places import Place, parts_folder
+from overnight.tasks.scoring.places import RowsPlace, parts_folder
 
 
 @flow(name="score", flow_run_name=run_name, persist_result=False)
@@ -46,10 +46,10 @@ def score(
     context, report = ModelContext.open(model), RunReport(model=model)
     settings = context.settings
     store = context.rows_store
-    target = Place.parse(output, store, written=True)
+    target = RowsPlace.parse(output, store, written=True)
     request = ScoreRequest(
         model=model,
-        input=Place.parse(input, store),
+        input=RowsPlace.parse(input, store),
         output=target,
         parts=parts_folder(target, settings.home / "work" / model / "scoring"),
         version=version,

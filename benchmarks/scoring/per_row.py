@@ -38,7 +38,7 @@ from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import NUMPY_TYPES
 from overnight.tasks.scoring.batch_predictor import BATCH_SIZES, BatchPredictor, _Interpreter
 from overnight.tasks.scoring.batch_score import ScoreRequest, batch_score
-from overnight.tasks.scoring.places import Place
+from overnight.tasks.scoring.places import RowsPlace
 from tests.support.signing_keys import SIGNER, registry
 
 _VERSIONS = Path("tests/goldens/versions/0.1.0/models")
@@ -147,10 +147,10 @@ def run(
     for path in (folder / "out.parquet", folder / "out.parquet.scored.json"):
         with suppress(FileNotFoundError):
             path.unlink()
-    place = Place.parse(str(folder / "out.parquet"), None, written=True)
+    place = RowsPlace.parse(str(folder / "out.parquet"), None, written=True)
     request = ScoreRequest(
         manifest.model,
-        Place.parse(str(folder / "rows.parquet"), None),
+        RowsPlace.parse(str(folder / "rows.parquet"), None),
         place,
         folder / "parts",
         version=manifest.version,

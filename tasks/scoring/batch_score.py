@@ -28,7 +28,7 @@ from overnight.store.schema import NUMPY_TYPES
 from overnight.tasks.scoring import outputs
 from overnight.tasks.scoring.answer_columns import OWN, REJECTED, answer_rows, answer_schema
 from overnight.tasks.scoring.batch_predictor import BatchPredictor
-from overnight.tasks.scoring.places import Kind, Place
+from overnight.tasks.scoring.places import Kind, RowsPlace
 from overnight.tasks.scoring.progress import PartsFolder, RunState, decode, digest_of, inputs_digest
 from overnight.tasks.scoring.published_values import input_columns, published
 from overnight.tasks.scoring.recording import record_of
@@ -60,8 +60,8 @@ class ScoreRequest:
     """
 
     model: str
-    input: Place
-    output: Place
+    input: RowsPlace
+    output: RowsPlace
     parts: Path
     version: str | None = None
     keep: Sequence[str] | None = None
@@ -432,11 +432,11 @@ def _table(rejected: Sequence[tuple[int, str]]) -> pa.RecordBatch:
     )
 
 
-def _report_place(output: Place) -> Place:
+def _report_place(output: RowsPlace) -> RowsPlace:
     return output.beside(f"{output.name}.scored.json", "csv")
 
 
-def _rejected_place(output: Place) -> Place:
+def _rejected_place(output: RowsPlace) -> RowsPlace:
     """The file of rejected rows: CSV beside CSV, else Parquet."""
     stem = output.name if output.kind == "delta" else output.name.rpartition(".")[0]
     kind: Kind = "csv" if output.kind == "csv" else "parquet"

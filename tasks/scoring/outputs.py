@@ -20,7 +20,7 @@ from overnight.store.datasets.parquet_writer import write_files
 from overnight.store.datasets.table_errors import LostRaceError
 from overnight.store.errors import BadFile, StoreUnavailable
 from overnight.tasks.scoring.answer_columns import REJECTED, csv_rows, csv_schema, stored_type
-from overnight.tasks.scoring.places import Kind, Place
+from overnight.tasks.scoring.places import Kind, RowsPlace
 from overnight.tasks.scoring.progress import PartsFolder
 
 _TRIES = 10
@@ -41,7 +41,7 @@ class Output(Protocol):
 class FileOutput:
     """A CSV or Parquet file, which appears whole."""
 
-    def __init__(self, place: Place, parts: PartsFolder, columns: pa.Schema) -> None:
+    def __init__(self, place: RowsPlace, parts: PartsFolder, columns: pa.Schema) -> None:
         self._place, self._parts, self._columns = place, parts, columns
 
     def write(self, number: int, batches: Sequence[pa.RecordBatch]) -> None:
@@ -58,7 +58,7 @@ class FileOutput:
 class DeltaOutput:
     """Rows that are appended to a Delta table, which is created where there is none."""
 
-    def __init__(self, place: Place, run: str, columns: pa.Schema) -> None:
+    def __init__(self, place: RowsPlace, run: str, columns: pa.Schema) -> None:
         """Open the table.
 
         Raises:
@@ -130,7 +130,7 @@ def write_rejected(parts: PartsFolder, number: int, kind: Kind, rows: pa.RecordB
         _write_part(path, kind, REJECTED, [rows])
 
 
-def join_rejected(place: Place, parts: PartsFolder, count: int) -> bool:
+def join_rejected(place: RowsPlace, parts: PartsFolder, count: int) -> bool:
     """Put the rejected rows of all parts into a file, which is removed where there are none."""
     paths = [parts.part(number, "rejected") for number in range(count)]
     paths = [path for path in paths if path.exists()]
@@ -141,7 +141,7 @@ def join_rejected(place: Place, parts: PartsFolder, count: int) -> bool:
     return bool(paths)
 
 
-def join_parts(place: Place, columns: pa.Schema, parts: Iterator[Path]) -> None:
+def join_parts(place: RowsPlace, columns: pa.Schema, parts: Iterator[Path]) -> None:
     """Write a file that has the rows of all parts.
 
     Raises:

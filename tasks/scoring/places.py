@@ -37,7 +37,7 @@ _KINDS: Mapping[str, Kind] = {
 _ENDINGS = "a name that ends in .csv or .parquet, or a Delta table, whose name has no ending"
 
 
-def parts_folder(output: "Place", home: Path) -> Path:
+def parts_folder(output: "RowsPlace", home: Path) -> Path:
     """Where a run keeps its parts until it is complete: beside a local output, else in `home`."""
     if output.is_local:
         return Path(f"{output.path}.parts")
@@ -45,7 +45,7 @@ def parts_folder(output: "Place", home: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Place:
+class RowsPlace:
     """A file or a Delta table: `path` is its path from the root of its filesystem."""
 
     text: str
@@ -55,7 +55,7 @@ class Place:
     store: S3Address | None = None
 
     @classmethod
-    def parse(cls, text: str, store: S3Address | None, *, written: bool = False) -> "Place":
+    def parse(cls, text: str, store: S3Address | None, *, written: bool = False) -> "RowsPlace":
         """The place that a person or a run names; `store` reaches s3:// addresses.
 
         Raises:
@@ -100,11 +100,11 @@ class Place:
             return pafs.LocalFileSystem()
         return pafs.PyFileSystem(DeltaStorageHandler(f"s3://{self.bucket}", self.options))
 
-    def beside(self, name: str, kind: Kind) -> "Place":
+    def beside(self, name: str, kind: Kind) -> "RowsPlace":
         """A file of this name in the same folder."""
         path = str(PurePosixPath(self.path).with_name(name))
         folder, slash, _ = self.text.rstrip("/").rpartition("/")
-        return Place(f"{folder}{slash}{name}", kind, path, self.bucket, self.store)
+        return RowsPlace(f"{folder}{slash}{name}", kind, path, self.bucket, self.store)
 
     @property
     def name(self) -> str:

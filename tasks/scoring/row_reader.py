@@ -16,7 +16,7 @@ from overnight.models.sources import csv_stream
 from overnight.models.sources.csv_dialect import Csv
 from overnight.models.sources.streaming import BadLine
 from overnight.store.errors import BadFile, NotFound
-from overnight.tasks.scoring.places import Place
+from overnight.tasks.scoring.places import RowsPlace
 
 _BUFFER_BYTES = 1 << 20
 _EDGE_BYTES = 65_536
@@ -59,7 +59,7 @@ class RowReader(Protocol):
         """All rows in order, at most `rows` at a time."""
 
 
-def open_rows(place: Place) -> RowReader:
+def open_rows(place: RowsPlace) -> RowReader:
     """The reader of an input.
 
     Raises:
@@ -85,7 +85,7 @@ def open_rows(place: Place) -> RowReader:
 class _CsvRows:
     """Cells are texts; only the number of values in a line is checked here."""
 
-    place: Place
+    place: RowsPlace
     total: int
     identity: str
     columns: pa.Schema = field(init=False)
@@ -142,7 +142,7 @@ class _Seekable:
 
 @dataclass
 class _ParquetRows:
-    place: Place
+    place: RowsPlace
     identity: str
     columns: pa.Schema = field(init=False)
     total: int = field(init=False)
@@ -177,7 +177,7 @@ class _ParquetRows:
 class _DeltaRows:
     """One version of a table: what is written to it meanwhile is not read."""
 
-    place: Place
+    place: RowsPlace
     columns: pa.Schema = field(init=False)
     total: int = field(init=False)
     identity: str = field(init=False)

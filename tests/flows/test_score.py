@@ -14,7 +14,7 @@ from overnight.flows.score import score
 from overnight.store.predictions.tables import PredictionTable
 from overnight.store.registry.actor import Actor
 from overnight.tasks import outcomes
-from overnight.tasks.scoring.places import Place
+from overnight.tasks.scoring.places import RowsPlace
 from tests.support.flow_environment import FlowEnvironment
 from tests.support.serving import bundles
 from tests.support.signing_keys import alias_log
@@ -46,7 +46,7 @@ def test_the_flow_and_the_command_score_to_a_table_in_s3_and_to_files(
 
     ends = [outcomes.read(each.name, each.message) for each in (state, again)]
     assert [end.outcome for end in ends] == ["Scored", "NothingNew"], ends
-    table = Place.parse(target, address).table.open_existing().to_pyarrow_table()
+    table = RowsPlace.parse(target, address).table.open_existing().to_pyarrow_table()
     assert sorted(table["id"].to_pylist()) == list(range(30))
     answers = table.sort_by("id")["output.probabilities"].to_pylist()
     np.testing.assert_allclose(answers, bundles.probabilities(1, IMAGES), atol=1e-5)

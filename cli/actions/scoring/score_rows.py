@@ -14,7 +14,7 @@ from overnight.store.objects import keys
 from overnight.store.predictions.tables import PredictionTable
 from overnight.store.registry.registry import Registry
 from overnight.tasks.scoring.batch_score import BatchScored, ScoreRequest, batch_score
-from overnight.tasks.scoring.places import Place, parts_folder
+from overnight.tasks.scoring.places import RowsPlace, parts_folder
 
 
 def run(
@@ -44,10 +44,10 @@ def run(
 
         raise UnknownModel(model, tuple(sorted({*known, *models.names()})))
     store = connections.rows_store(settings, model)
-    target = Place.parse(output, store, written=True)
+    target = RowsPlace.parse(output, store, written=True)
     request = ScoreRequest(
         model=model,
-        input=Place.parse(rows, store),
+        input=RowsPlace.parse(rows, store),
         output=target,
         parts=parts_folder(target, settings.home / "work" / model / "scoring"),
         version=version,

@@ -28,7 +28,7 @@ from overnight.store.registry.manifest import LogPolicy
 from overnight.store.registry.registry import ModelRegistry
 from overnight.tasks.scoring import batch_score as scoring
 from overnight.tasks.scoring.batch_score import BatchScored, ScoreRequest, batch_score
-from overnight.tasks.scoring.places import Place, parts_folder
+from overnight.tasks.scoring.places import RowsPlace, parts_folder
 from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, alias_log, registry
 
@@ -67,8 +67,8 @@ class Scoring:
         )
         return made.version
 
-    def place(self, name: str, *, written: bool = False) -> Place:
-        return Place.parse(str(self.folder / name), None, written=written)
+    def place(self, name: str, *, written: bool = False) -> RowsPlace:
+        return RowsPlace.parse(str(self.folder / name), None, written=written)
 
     def request(self, rows: str, output: str, **fields: object) -> ScoreRequest:
         target = self.place(output, written=True)
@@ -357,7 +357,7 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_written(
 @pytest.mark.parametrize("name", ["rows.json", "a.csv.gz", "", "ftp://host/rows.csv", "s3://rows"])
 def test_a_place_of_another_kind_is_refused_by_name(name: str) -> None:
     with pytest.raises(BadFile, match="expected"):
-        Place.parse(name, None, written=True)
+        RowsPlace.parse(name, None, written=True)
 
 
 def test_a_version_that_is_not_there_or_not_trusted_scores_nothing(setup: Scoring) -> None:
