@@ -4,7 +4,7 @@
 
 Both examples are scored from one Parquet file to another: digits, of which the network takes some
 40 µs a row, and the forecast of the sales, whose network takes less than 1 µs. In turns, in one
-process and one thread, CPU time is taken of
+process and one thread, CPU time is counted of
 
 - LiteRT: arrays that are in memory, through one interpreter at each batch size; the best counts;
 - the engine: the same arrays, checked and encoded and cut into batches by `BatchPredictor`;
@@ -120,7 +120,7 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def contenders(model: str, rows: int, folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def variants(model: str, rows: int, folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is compared, by name."""
     quiet, manifest, network = version(model, logged=False)
     recorded, _, _ = version(model, logged=True)
@@ -163,14 +163,14 @@ def run(
 def compare(model: str, rows: int, rounds: int) -> None:
     print(f"{model}, {rows:,} rows, {rounds} rounds in turns, CPU time")
     with tempfile.TemporaryDirectory() as place:
-        works = dict(contenders(model, rows, Path(place)))
-        taken: dict[str, list[float]] = {name: [] for name in works}
+        works = dict(variants(model, rows, Path(place)))
+        measured: dict[str, list[float]] = {name: [] for name in works}
         for _ in range(rounds):
             for name, work in works.items():
-                taken[name].append(cpu(work))
+                measured[name].append(cpu(work))
         # The medians of ratios within a round, which a busy machine slows down as a whole.
-        first = taken["LiteRT in process"]
-        for name, seconds in taken.items():
+        first = measured["LiteRT in process"]
+        for name, seconds in measured.items():
             ratio = statistics.median(a / b for a, b in zip(seconds, first, strict=True))
             print(f"  {name:34} {min(seconds) / rows * 1e6:8.2f} µs a row   {ratio:5.2f} times")
 

@@ -183,7 +183,7 @@ class ModelContext:
 
     @property
     def rows_store(self) -> S3Address:
-        """The S3 of rows that a run is told to read or write: as the model's source reaches it."""
+        """The S3 of rows that a run has to read or write: as the model's source reaches it."""
         return connections.rows_store(self.settings, self.model)
 
     @property

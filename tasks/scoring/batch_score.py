@@ -433,11 +433,11 @@ def _table(rejected: Sequence[tuple[int, str]]) -> pa.RecordBatch:
 
 
 def _report_place(output: RowsPlace) -> RowsPlace:
-    return output.beside(f"{output.name}.scored.json", "csv")
+    return output.sibling(f"{output.name}.scored.json", "csv")
 
 
 def _rejected_place(output: RowsPlace) -> RowsPlace:
     """The file of rejected rows: CSV beside CSV, else Parquet."""
     stem = output.name if output.kind == "delta" else output.name.rpartition(".")[0]
     kind: Kind = "csv" if output.kind == "csv" else "parquet"
-    return output.beside(f"{stem}.rejected.{kind}", kind)
+    return output.sibling(f"{stem}.rejected.{kind}", kind)

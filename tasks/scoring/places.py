@@ -100,7 +100,7 @@ class RowsPlace:
             return pafs.LocalFileSystem()
         return pafs.PyFileSystem(DeltaStorageHandler(f"s3://{self.bucket}", self.options))
 
-    def beside(self, name: str, kind: Kind) -> "RowsPlace":
+    def sibling(self, name: str, kind: Kind) -> "RowsPlace":
         """A file of this name in the same folder."""
         path = str(PurePosixPath(self.path).with_name(name))
         folder, slash, _ = self.text.rstrip("/").rpartition("/")
@@ -117,8 +117,8 @@ class RowsPlace:
             StoreUnavailable, StoreDenied
         """
         with self.errors():
-            found = self.filesystem().get_file_info(self.path)
-        return None if found.type == pafs.FileType.NotFound else found
+            info = self.filesystem().get_file_info(self.path)
+        return None if info.type == pafs.FileType.NotFound else info
 
     def read(self) -> bytes | None:
         """The bytes of a small file; None where there is none."""

@@ -124,8 +124,8 @@ def decode(body: bytes, where: str) -> RunState:
     try:
         state = RunState.model_validate_json(body)
     except ValidationError as error:
-        found = str(error.errors()[0]["msg"])
-        raise BadFile(where, expected="the progress of a batch run", found=found) from None
+        why = str(error.errors()[0]["msg"])
+        raise BadFile(where, expected="the progress of a batch run", found=why) from None
     if state.format != _FORMAT:
         raise BadFile(where, expected=f"format {_FORMAT}", found=f"{state.format}")
     return state

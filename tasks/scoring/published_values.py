@@ -34,8 +34,8 @@ class Rejections:
 
     reasons: dict[int, str] = field(default_factory=dict)
 
-    def add(self, spec: TensorSpec, row: int, expected: str, found: object) -> None:
-        shown = f"{found}"[:_SHOWN]
+    def add(self, spec: TensorSpec, row: int, expected: str, value: object) -> None:
+        shown = f"{value}"[:_SHOWN]
         self.reasons.setdefault(row, f"{spec.name}: expected {expected}, found {shown}")
 
     def add_where(

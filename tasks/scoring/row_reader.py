@@ -169,8 +169,8 @@ class _ParquetRows:
             if isinstance(error, OSError) and self.place.store is not None:
                 with self.place.errors():
                     raise
-            expected, found = "a whole Parquet file", f"{error}"[:200]
-            raise BadFile(self.place.text, expected=expected, found=found) from None
+            why = f"{error}"[:200]
+            raise BadFile(self.place.text, expected="a whole Parquet file", found=why) from None
 
 
 @dataclass
@@ -186,8 +186,7 @@ class _DeltaRows:
         try:
             table = self.place.table.open_existing()
         except NotFound:
-            found = "none" if self.place.is_local else "none there"
-            raise BadFile(self.place.text, expected="a Delta table", found=found) from None
+            raise BadFile(self.place.text, expected="a Delta table", found="none") from None
         with self.place.table.translated_errors():
             dataset = table.to_pyarrow_dataset()
             self.total = dataset.count_rows()
