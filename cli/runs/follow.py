@@ -25,9 +25,9 @@ _LATE_SECONDS = 20.0
 # Long enough for a server that restarts, or whose database is locked.
 RETRY_SECONDS = 300.0
 _SERVER_ERROR = 500
-# Flows that carry out decisions are deployed once for all models; the model is a parameter.
+# These flows are deployed once for all models; the model is a parameter.
 ANY_MODEL = "any-model"
-FOR_ANY_MODEL = frozenset({"accept", "challenge", "promote", "rollback"})
+FOR_ANY_MODEL = frozenset({"accept", "challenge", "promote", "rollback", "score"})
 
 
 @dataclass(frozen=True)
