@@ -15,6 +15,9 @@ _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 # As browsers send it: lower case, and no port that goes without saying.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
+# A path by which clients ask: segments of what RFC 3986 allows unescaped.
+_ROUTE = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?|/")
+
 
 def _valid_host(value: str | None) -> str | None:
     """Refuse host names that S3 clients refuse, such as `my_store`."""
@@ -78,6 +81,12 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _route(value: str) -> str:
+    if value and not (_ROUTE.fullmatch(value) and "/./" not in value and "/../" not in value):
+        raise ValueError("expected a path such as /predict, without a query")
+    return value.rstrip("/") or value
+
+
 def _absolute(value: Path | None) -> Path | None:
     """Serving is not always started in the folder that a relative path was meant for."""
     if value is not None and not value.is_absolute():
@@ -85,6 +94,7 @@ def _absolute(value: Path | None) -> Path | None:
     return value
 
 
+Route = Annotated[str, AfterValidator(_route)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_origins)]

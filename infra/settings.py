@@ -45,6 +45,7 @@ from overnight.infra.formats import (
     Names,
     Origins,
     Port,
+    Route,
     S3Endpoint,
     SecretAddress,
     UserAndPassword,
@@ -151,6 +152,13 @@ class Settings(BaseSettings):
     serving_workers: int = Field(default_factory=lambda: min(cores(), 8), ge=1)
     serving_threads: int = Field(default=2, ge=1)
     serving_models: Names = ()
+    # The model that answers at /invocations; empty for the only one that is served.
+    invocations_model: str = ""
+    # What Vertex AI sets in its containers: the port, unless OVERNIGHT_SERVING_PORT is set, and
+    # the paths by which it asks.
+    aip_http_port: Port | None = Field(default=None, validation_alias="AIP_HTTP_PORT")
+    aip_health_route: Route = Field(default="", validation_alias="AIP_HEALTH_ROUTE")
+    aip_predict_route: Route = Field(default="", validation_alias="AIP_PREDICT_ROUTE")
     poll_seconds: float = Field(default=1.0, gt=0)
     maximum_body_bytes: int = Field(default=16_000_000, ge=1_000)
     maximum_batch_rows: int = Field(default=1_024, ge=1)
@@ -395,6 +403,14 @@ def _own_credentials(settings: Settings, file: Path) -> Settings:
     return settings.model_copy(update=credentials | {"s3_session_token": SecretStr("")})
 
 
+def _own_port(settings: Settings) -> Settings:
+    """Settings with the port that Vertex AI names, where ours is not named in the environment."""
+    given = {name.upper() for name, value in os.environ.items() if value}
+    if settings.aip_http_port is None or f"{PREFIX}SERVING_PORT" in given:
+        return settings
+    return settings.model_copy(update={"serving_port": settings.aip_http_port})
+
+
 def _own_password(settings: Settings) -> Settings:
     """Settings that send the embedded Prefect server's password to no other server."""
     given = {name.upper() for name, value in os.environ.items() if value}
@@ -436,7 +452,7 @@ def load(identity: identities.Name | None = None) -> Settings:
     token = _FILE_VALUES.set(files.values)
     try:
         read = Settings(_env_file=generated, home=home, identity=chosen, project=project.folder)
-        settings = _own_password(_own_credentials(read, generated[1]))
+        settings = _own_port(_own_password(_own_credentials(read, generated[1])))
     except ValidationError as error:
         first = error.errors()[0]
         expected = first["msg"].removeprefix("Value error, ")
@@ -472,6 +488,8 @@ def _home(files: ProjectFiles) -> Path:
 def _named(error: ErrorDetails, files: ProjectFiles) -> str:
     """The name of a setting as its writer wrote it, in the environment or in the file."""
     name = "__".join(str(part) for part in error["loc"]).upper().removeprefix(PREFIX)
+    if name.startswith("AIP_"):
+        return name
     is_in_environment = any(each.upper().startswith(PREFIX + name) for each in os.environ)
     if error["loc"] and error["loc"][0] in files.values and not is_in_environment:
         return f"{files.project.folder}/{SETTINGS_FILE}: {name.lower()}"

@@ -19,6 +19,7 @@ from overnight.serving.prediction_log.spool import SpoolConfig
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.client_address import TrustedProxies
+from overnight.serving.rest.middleware.container_routes import container_routes
 from overnight.serving.rest.middleware.token_auth import Tokens
 from overnight.serving.status import StandaloneStatus
 from overnight.store.errors import OvernightError
@@ -73,9 +74,11 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
             proxies=TrustedProxies(chosen.trusted_proxies),
             log_requests=chosen.log_requests,
             draining=DrainFlag.open(draining) if draining else DrainFlag(),
+            routes=container_routes(chosen.aip_health_route, chosen.aip_predict_route),
         ),
         predictions=agent.predictions,
         labels=agent.predictions,
+        invocations_model=chosen.invocations_model,
     )
 
 

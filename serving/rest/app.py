@@ -22,6 +22,7 @@ from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.routes import (
     admin,
+    containers,
     decisions,
     docs,
     feedback,
@@ -41,6 +42,7 @@ _ROUTES = (
     v2,
     v2_statistics,
     v1,
+    containers,
     models,
     metrics,
     history,
@@ -62,6 +64,7 @@ def create_application(
     admission: Admission | None = None,
     predictions: PredictionSpool | None = None,
     labels: LabelSpool | None = None,
+    invocations_model: str = "",
 ) -> Flask:
     """An application that serves the loaded versions; without `admission`, to all clients.
 
@@ -69,6 +72,7 @@ def create_application(
 
     `registry` is where administrators write alias records; without it, they can change nothing.
     `labels` is where labels of answers are kept; without it, none are taken.
+    `invocations_model` answers at `/invocations`; without it, the only one that is served.
     """
     application = Flask(
         "overnight.serving",
@@ -110,6 +114,7 @@ def create_application(
                 meter=status.meter,
                 ids=ids,
                 predictions=predictions,
+                invocations_model=invocations_model,
             )
         ),
         report_error=flask,

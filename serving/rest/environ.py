@@ -38,6 +38,8 @@ _SINGLE = frozenset(
         "inference-header-content-length",
         "origin",
         "transfer-encoding",
+        "x-amzn-sagemaker-custom-attributes",
+        "x-amzn-sagemaker-target-model",
         "x-api-key",
         "x-client-key",
         "x-request-id",

@@ -12,6 +12,7 @@ from overnight.serving import errors
 from overnight.serving.inference.codecs.content_types import UnknownEncoding
 from overnight.serving.rest.bodies import json_response
 from overnight.serving.rest.headers import CHOSEN_VERSION, REFUSAL
+from overnight.serving.rest.invoked_model import INVOCATIONS
 from overnight.serving.rest.resources import resources
 from overnight.store.errors import (
     AlreadyDecided,
@@ -87,7 +88,7 @@ def error_response(status: int, message: str) -> Response:
     """An error in the form of the request's path."""
     # Messages repeat names that clients send, which may be long.
     message = message if len(message) <= MAXIMUM_CHARACTERS else message[:MAXIMUM_CHARACTERS] + "…"
-    if request.path.startswith(("/v1", "/v2")):
+    if request.path.startswith(("/v1", "/v2", INVOCATIONS)):
         return json_response({"error": message}, status=status)
     problem = {
         "type": "about:blank",

@@ -12,8 +12,8 @@ PREDICTION_LOG = "X-Prediction-Log"
 NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
 # Environ keys: the name of the client's API key; by what the client is limited, once its request is
-# admitted; the error that Flask must report; the version that was chosen for the request; and how
-# long its body is, once it is unpacked.
+# admitted; the error that Flask must report; the model of a request whose path names none, and the
+# version that was chosen for it; and how long its body is, once it is unpacked.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
 # A client's key is hashed, logged and counted, so its length has a limit.
@@ -27,6 +27,7 @@ PROTOCOL = "overnight.protocol"
 # What reserves memory for the body.
 HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"
+TARGET_MODEL = "overnight.model"
 CHOSEN_VERSION = "overnight.version"
 BODY_BYTES = "overnight.body_bytes"
 

@@ -1,13 +1,14 @@
 """The paths whose requests take so little time that the event loop answers them itself."""
 
 from overnight.serving.inference.codecs.content_types import Environ
+from overnight.serving.rest.invoked_model import INVOCATIONS
 
 # Longer answers would delay all that the loop does for others: bodies, and health checks.
 _MOST_SECONDS = 0.001
 # Weight of the newest request in the mean.
 _WEIGHT = 0.1
 _PATHS = 1_000
-_PROTOCOLS = ("/v1/", "/v2/")
+_PROTOCOLS = ("/v1/", "/v2/", INVOCATIONS)
 
 
 class QuickPaths:

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from overnight.serving.errors import BadInput, LimitExceeded, WrongContentType
+from overnight.serving.inference.codecs import invocations, v2_binary, v2_json
 from overnight.serving.inference.codecs import v1_json as v1
-from overnight.serving.inference.codecs import v2_binary, v2_json
 from overnight.serving.inference.codecs import v2_image as image
 from overnight.serving.inference.codecs.v2_binary import Encoded
 from overnight.serving.inference.error_text import kind_of
@@ -76,6 +76,34 @@ def v1_classify(body: bytes, _environ: Environ, limits: Limits) -> Inference:
     return run
 
 
+def invocation(body: bytes, environ: Environ, limits: Limits) -> Inference:
+    """`/invocations`, in JSON, lines of JSON, CSV or as an array of numpy; answered in JSON.
+
+    Raises:
+        BadInput: none of the forms; or the client takes no JSON.
+    """
+    accepted = environ.get("HTTP_ACCEPT", "").lower()
+    if accepted and "json" not in accepted and "*" not in accepted:
+        raise BadInput("Accept", expected=f"{JSON}, as all answers here", found=accepted[:80])
+    kind, text = kind_of_content(environ.get("CONTENT_TYPE", "")), None
+    cells: list[list[str]] = []
+    if kind == invocations.CSV:
+        cells = invocations.cells_of(body)
+    elif kind == invocations.NPY:
+        request = invocations.rows_of_npy(body)
+    elif kind in invocations.LINES:
+        request, text = invocations.rows_of_lines(body), body
+    else:
+        request, text = invocations.rows_of(json_value(body, may_be_infinite=True)), body
+
+    def run(loaded: ModelVersion) -> Encoded:
+        rows = invocations.rows_of_cells(cells, loaded) if cells else request
+        response = invocations.predict(rows, loaded, limits, text=text)
+        return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY), None
+
+    return run
+
+
 def v2_tensors(body: bytes, environ: Environ, limits: Limits) -> Inference:
     """JSON, followed by raw tensors when a header gives the length of the JSON.
 
@@ -114,7 +142,7 @@ def _run_alone(body: bytes, loaded: ModelVersion, limits: Limits) -> Encoded:
 def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:
     """One picture; the response is JSON or raw, as `Accept` prefers."""
     raw = image.accepts_raw(environ.get("HTTP_ACCEPT", ""))
-    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    kind = kind_of_content(environ.get("CONTENT_TYPE", ""))
     return lambda loaded: image.infer(body, loaded, limits, kind=kind, raw=raw)
 
 
@@ -122,6 +150,7 @@ def v2_image(body: bytes, environ: Environ, limits: Limits) -> Inference:
 _CODECS: dict[tuple[str, str], Codec] = {
     ("v1", JSON): v1_json,
     ("v2", JSON): v2_tensors,
+    ("invocations", JSON): invocation,
     **{("v2", kind): v2_image for kind in image.MEDIA_TYPES},
 }
 
@@ -141,10 +170,20 @@ def codec_of(protocol: str, content_type: str, verb: str = "predict") -> Codec:
     if protocol == "v1":
         check_is_json(content_type)
         return v1_json
-    if content_type.partition(";")[0].strip().lower() in image.MEDIA_TYPES:
+    if protocol == "invocations":
+        more = (invocations.CSV, invocations.NPY, *sorted(invocations.LINES))
+        if kind_of_content(content_type) not in more:
+            check_is_json(content_type, *more)
+        return invocation
+    if kind_of_content(content_type) in image.MEDIA_TYPES:
         return v2_image
     check_is_json(content_type, image.RAW, *image.MEDIA_TYPES[:3])
     return v2_tensors
+
+
+def kind_of_content(content_type: str) -> str:
+    """The media type of a `Content-Type`, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def check_is_json(content_type: str, *more: str) -> None:
@@ -153,7 +192,7 @@ def check_is_json(content_type: str, *more: str) -> None:
     Raises:
         WrongContentType: lists the accepted types.
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = kind_of_content(content_type)
     if kind not in _READ_AS_JSON and not kind.endswith("+json"):
         expected = " or ".join((JSON, *more))
         raise WrongContentType("Content-Type", expected=expected, found=kind[:80])
@@ -218,7 +257,19 @@ def _unpacked(body: bytes) -> Iterator[bytes]:
 
 
 def json_object(body: bytes, *, may_be_infinite: bool = False) -> dict[str, Any]:
-    """Parse a body that must be one JSON object.
+    """Parse a body that must be one JSON object, as `json_value`.
+
+    Raises:
+        BadInput: it is not; names the position of the first error.
+    """
+    value = json_value(body, may_be_infinite=may_be_infinite)
+    if not isinstance(value, dict):
+        raise BadInput("the body", expected="a JSON object", found=kind_of(value))
+    return value
+
+
+def json_value(body: bytes, *, may_be_infinite: bool = False) -> Any:
+    """Parse a body of JSON.
 
     With `may_be_infinite`, NaN and Infinity are read as floats; JSON itself (RFC 8259) has neither.
 
@@ -233,8 +284,6 @@ def json_object(body: bytes, *, may_be_infinite: bool = False) -> dict[str, Any]
         if value is None:
             hint = " (JSON has no NaN or Infinity)" if is_extended and not may_be_infinite else ""
             raise BadInput("the body", expected="JSON", found=f"{error}{hint}") from None
-    if not isinstance(value, dict):
-        raise BadInput("the body", expected="a JSON object", found=kind_of(value))
     return value
 
 

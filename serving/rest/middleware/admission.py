@@ -30,7 +30,12 @@ from overnight.serving.rest.headers import (
     VERSION_HEADER,
     Application,
 )
+from overnight.serving.rest.invoked_model import INVOCATIONS
 from overnight.serving.rest.middleware.client_address import TrustedProxies
+from overnight.serving.rest.middleware.container_routes import (
+    ContainerRoutes,
+    rename_path,
+)
 from overnight.serving.rest.middleware.rate_limits import (
     ConcurrencyLimiter,
     RateLimiter,
@@ -43,12 +48,14 @@ from overnight.store.errors import OvernightError
 logger = logging.getLogger(__name__)
 
 # Health checks and metrics are answered under any load, and never need a key.
-HEALTH = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
+HEALTH = frozenset(
+    {"/v2/health/live", "/v2/health/ready", "/livez", "/readyz", "/ping", "/health", "/metrics"}
+)
 # Pages hold no data of models, and a browser cannot send a key when it opens one.
 _PAGES = frozenset({"/", "/docs", "/favicon.ico", "/api/openapi.json"})
 _STATIC = "/static/"
 _MODELS, _REFRESH = "/api/models/", "/refresh"
-_PROTOCOLS = ("/v1/", "/v2/")
+_PROTOCOLS = ("/v1/", "/v2/", INVOCATIONS)
 _RELATIVE = frozenset({"", ".", ".."})
 _DOTS = (["."], [".."])
 WAIT_SECONDS = 30.0
@@ -56,13 +63,17 @@ WAIT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Admission:
-    """Keys of clients, the proxies in front, and origins of other sites whose scripts may send."""
+    """Keys of clients, the proxies in front, and origins of other sites whose scripts may send.
+
+    `routes` are further paths of health checks and of predictions.
+    """
 
     keys: Tokens = NO_TOKENS
     origins: tuple[str, ...] = ()
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     log_requests: bool = False
     draining: DrainFlag = field(default_factory=DrainFlag)
+    routes: ContainerRoutes = field(default_factory=dict)
 
 
 class AdmissionMiddleware:
@@ -85,7 +96,7 @@ class AdmissionMiddleware:
         self._is_keyed = admission.keys.configured
         self._origins = Origins(admission.origins) if admission.origins else None
         self._proxies = admission.proxies
-        self._log_requests = admission.log_requests
+        self._log_requests, self._routes = admission.log_requests, admission.routes
         self._concurrency = concurrency
         self._rate = RateLimiter(limits.per_second) if limits.per_second else None
         self._inference_slots: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -118,6 +129,8 @@ class AdmissionMiddleware:
         """
         if REFUSAL in environ:
             raise environ.pop(REFUSAL)
+        if self._routes:
+            rename_path(environ, self._routes)
         key = environ.get("HTTP_X_CLIENT_KEY", "")
         if len(key) > CLIENT_KEY_CHARACTERS:
             expected = f"at most {CLIENT_KEY_CHARACTERS} characters"
@@ -145,6 +158,8 @@ class AdmissionMiddleware:
                 return self._origins.answer_preflight(start_response)
         if self._draining.begun:
             start_response = _closing_connection(start_response)
+        if self._routes and ADMITTED not in environ:
+            rename_path(environ, self._routes)
         path = environ["PATH_INFO"]
         if path in HEALTH and REFUSAL not in environ:
             return self._application(environ, start_response)

@@ -27,6 +27,7 @@ from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.prediction_log.recording import LoggedVersion
 from overnight.serving.prediction_log.spool import PredictionSpool
+from overnight.serving.rest.cloud_events import EVENT, CloudEvent, event_codec, is_event
 from overnight.serving.rest.headers import (
     BODY_BYTES,
     CHOSEN_VERSION,
@@ -36,11 +37,13 @@ from overnight.serving.rest.headers import (
     PROTOCOL,
     REFUSAL,
     REQUEST_ID,
+    TARGET_MODEL,
     VERSION_HEADER,
     Application,
     hold_of,
     only_explores,
 )
+from overnight.serving.rest.invoked_model import INVOCATIONS, invoked_model
 from overnight.serving.telemetry.metrics import Metrics
 from overnight.store.predictions.records import Route
 
@@ -65,6 +68,10 @@ class Target(NamedTuple):
     verb: str = "predict"
 
 
+# The path does not name the model: see `invoked_model`.
+INVOCATION = Target("invocations", "")
+
+
 @lru_cache(_CACHED_PATHS)
 def target_of(path: str) -> Target | None:
     """The target of an inference request; None for any other path."""
@@ -75,7 +82,7 @@ def target_of(path: str) -> Target | None:
         return Target("v2", *parts.groups())
     if parts := _V1.fullmatch(path):
         return Target("v1", *parts.groups())
-    return None
+    return INVOCATION if path in {INVOCATIONS, f"{INVOCATIONS}/"} else None
 
 
 def client_of(environ: Environ) -> str:
@@ -115,11 +122,14 @@ class FastPath:
         meter: Metrics,
         ids: RequestIds,
         predictions: PredictionSpool | None = None,
+        invocations_model: str = "",
     ) -> None:
         """`application` handles all other requests, and reports the error in `environ[REFUSAL]`.
 
-        `predictions` records the answers of versions that have a policy for it.
+        `predictions` records the answers of versions that have a policy for it, and
+        `invocations_model` answers requests that name no model.
         """
+        self._invocations_model = invocations_model
         self._application = application
         self._router, self._limits = router, limits
         self._meter, self._ids, self._predictions = meter, ids, predictions
@@ -133,23 +143,23 @@ class FastPath:
             environ.get("HTTP_X_REQUEST_ID", "")
         )
         try:
+            if target is INVOCATION:
+                target = self._invoked(environ)
             client, explores = client_of(environ), only_explores(environ)
-            (body, json_length), logged, route = self._infer(
+            encoded, logged, route = self._infer(
                 target, environ, request_id, client, is_recorded=not explores
             )
         except Exception as error:  # noqa: BLE001 - Flask logs and reports it
             environ[REFUSAL] = error
             return self._application(environ, start_response)
         version = environ[CHOSEN_VERSION]
-        headers = [
-            ("Content-Type", JSON if json_length is None else RAW),
+        body, headers = _response(encoded, environ, request_id, target.model)
+        headers += (
             ("Content-Length", str(len(body))),
             (VERSION_HEADER, version),
             (REQUEST_ID, request_id),
             NO_SNIFF,
-        ]
-        if json_length is not None:
-            headers.append((v2_binary.HEADER, str(json_length)))
+        )
         start_response("200 OK", headers)
         seconds = time.perf_counter() - start
         protocol = environ.get(PROTOCOL, target.protocol)
@@ -172,6 +182,12 @@ class FastPath:
             )
         return [body]
 
+    def _invoked(self, environ: Environ) -> Target:
+        """The target of a request whose path names no model."""
+        model, version = invoked_model(environ, self._router.slots, self._invocations_model)
+        environ[TARGET_MODEL] = model
+        return INVOCATION._replace(model=model, version=version)
+
     def _infer(
         self, target: Target, environ: Environ, request_id: str, client: str, *, is_recorded: bool
     ) -> tuple[Encoded, LoggedVersion | None, Route]:
@@ -181,7 +197,11 @@ class FastPath:
             BadInput, NotServed: the body is invalid, or no such version is loaded.
         """
         protocol, model, version, label, verb = target
-        codec = environ.get(CODEC) or codec_of(protocol, environ.get("CONTENT_TYPE", ""), verb)
+        codec = environ.get(CODEC) or (
+            event_codec(protocol, verb)
+            if is_event(environ)
+            else codec_of(protocol, environ.get("CONTENT_TYPE", ""), verb)
+        )
         # Without a length there is no body, and reading would block on some servers.
         body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") else b""
         if "HTTP_CONTENT_ENCODING" in environ:
@@ -217,3 +237,18 @@ class FastPath:
             is_recorded=is_recorded,
         )
         return encoded, logged, route
+
+
+def _response(
+    encoded: Encoded, environ: Environ, request_id: str, model: str
+) -> tuple[bytes, list[tuple[str, str]]]:
+    """The body and the headers of its form; of an event where the request was one."""
+    content_type = JSON if encoded[1] is None else RAW
+    headers = [("Content-Type", content_type)]
+    if EVENT in environ:
+        event: CloudEvent = environ[EVENT]
+        encoded, headers = event.reply(encoded, content_type, request_id=request_id, model=model)
+    body, json_length = encoded
+    if json_length is not None:
+        headers.append((v2_binary.HEADER, str(json_length)))
+    return body, headers

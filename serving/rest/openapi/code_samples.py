@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from overnight.serving.inference.vocabulary import TEXTS
+from overnight.serving.rest.invoked_model import INVOCATIONS, TARGET_HEADER
 from overnight.serving.rest.openapi import examples
 from overnight.serving.rest.openapi.context import ApiContext
 from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
@@ -65,12 +66,22 @@ def code_samples(
     verb = "" if method == "get" else f"-X {method.upper()} "
     if "requestBody" not in operation:
         return [_shell("curl", f"curl {verb}{key}{quote(url)}\n")]
+    return [_with_body(operation, path, url, verb, key)]
+
+
+def _with_body(
+    operation: dict[str, Any], path: str, url: str, verb: str, key: str
+) -> dict[str, str]:
+    """The first example of an operation's body, by curl."""
     bodies = operation["requestBody"]["content"]["application/json"]["examples"]
-    body = next(iter(bodies.values()))["value"]
+    model, example = next(iter(bodies.items()))
+    body = example["value"]
+    if path == INVOCATIONS:
+        return _post(url, body, f"-H {quote(f'{TARGET_HEADER}: {model}')} {key}")
     if operation["security"] == [{"bearer": []}]:
         command = f"curl {verb}{_ADMINISTRATOR}\\\n  {_JSON}\\\n  -d {quote(json.dumps(body))}"
-        return [_shell("curl", f"{command} \\\n  {quote(url)}\n")]
-    return [_post(url, body, key)]
+        return _shell("curl", f"{command} \\\n  {quote(url)}\n")
+    return _post(url, body, key)
 
 
 def _shell(label: str, source: str) -> dict[str, str]:

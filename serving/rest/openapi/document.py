@@ -15,6 +15,7 @@ from overnight.serving.history.local_copy import VersionSummary
 from overnight.serving.host.alias_state import RefusedVersion
 from overnight.serving.inference.codecs.v1_json import has_classes
 from overnight.serving.inference.signatures import InputSignature
+from overnight.serving.rest.invoked_model import INVOCATIONS
 from overnight.serving.rest.openapi import examples, model_schemas
 from overnight.serving.rest.openapi.code_samples import code_samples
 from overnight.serving.rest.openapi.context import ApiContext, Served
@@ -79,6 +80,9 @@ def document(context: ApiContext) -> dict[str, Any]:
         if operation["operationId"] == "feedback":
             content = operation["requestBody"]["content"]
             content["application/json"]["examples"] = _labels(context)
+        if operation["operationId"] == "invocations":
+            content = operation["requestBody"]["content"]
+            content["application/json"]["examples"] = _invocations(context)
         if operation["operationId"] == "challenge":
             content = operation["requestBody"]["content"]
             example = content["application/json"]["examples"]["shadow"]["value"]
@@ -146,7 +150,7 @@ def template() -> bytes:
     # Alias records of earlier releases do not name their model.
     components["schemas"]["AliasRecord"]["required"].remove("model")
     for path, _, operation in operations(document):
-        form = "Error" if path.startswith(("/v1", "/v2")) else "Problem"
+        form = "Error" if path.startswith(("/v1", "/v2", INVOCATIONS)) else "Problem"
         errors = {
             str(status): {"$ref": f"#/components/responses/{form}{status}"}
             for status in operation.pop("x-errors")
@@ -202,6 +206,14 @@ def _add_models(components: dict[str, Any], context: ApiContext) -> None:
         schemas[f"{model}.classify"] = model_schemas.v1_examples(served.tensors)
         parameters["model"].setdefault("examples", {})[model] = {"value": model}
         parameters["version"].setdefault("examples", {})[model] = {"value": served.version}
+
+
+def _invocations(context: ApiContext) -> dict[str, Any]:
+    """One row of each model."""
+    return {
+        model: {"summary": f"one row for {model}", "value": examples.records(served.tensors)}
+        for model, served in context.shown().items()
+    }
 
 
 def _labels(context: ApiContext) -> dict[str, Any]:

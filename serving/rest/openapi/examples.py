@@ -69,6 +69,11 @@ def v1_rows(tensors: Schema) -> dict[str, Any]:
     return {"instances": [{spec.name: row(spec) for spec in needed(tensors)}]}
 
 
+def records(tensors: Schema) -> dict[str, Any]:
+    """The same row, by name, as `/invocations` takes it."""
+    return {"dataframe_records": [{spec.name: row(spec) for spec in needed(tensors)}]}
+
+
 def v1_columns(tensors: Schema) -> dict[str, Any]:
     """The same row, by column."""
     return {"inputs": {spec.name: [row(spec)] for spec in needed(tensors)}}

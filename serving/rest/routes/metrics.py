@@ -7,13 +7,14 @@ from flask import Blueprint, Flask, Response, request
 
 from overnight.serving.challenger import status as challenge_metrics
 from overnight.serving.lifecycle.model_slots import ModelSlot
-from overnight.serving.rest.headers import CHOSEN_VERSION, PROTOCOL
+from overnight.serving.rest.headers import CHOSEN_VERSION, PROTOCOL, TARGET_MODEL
 from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry import metrics
 
 routes = Blueprint("metrics", __name__)
 
 _COUNTED = {"v2.infer": "v2", "v1.predict": "v1", "v1.classify": "v1"}
+_COUNTED |= {"containers.invocations": "invocations"}
 
 
 def install(application: Flask, meter: metrics.Metrics) -> None:
@@ -22,10 +23,11 @@ def install(application: Flask, meter: metrics.Metrics) -> None:
     def end(response: Response) -> Response:
         protocol = _COUNTED.get(request.endpoint or "")
         # What else than POST is asked of them, such as OPTIONS, is no inference.
-        if protocol and request.view_args and request.method == "POST":
+        if protocol and request.method == "POST":
             version = request.environ.get(CHOSEN_VERSION, "")
             # Names that clients invent must not become label values: their number is unbounded.
-            model = request.view_args["model"]
+            named = request.view_args or {}
+            model = named.get("model") or request.environ.get(TARGET_MODEL, "")
             if not version and all(slot.model != model for slot in resources().slots.all()):
                 model = ""
             protocol = request.environ.get(PROTOCOL, protocol)

@@ -28,6 +28,12 @@ def body_of(kind: str) -> dict:
         return {"path": INFER, "json": v2() | {"id": "order 7"}}
     if kind == "v1 JSON":
         return {"path": PREDICT, "json": {"instances": IMAGES.tolist()}}
+    if kind == "invocation":
+        return {"path": "/invocations", "json": {"inputs": IMAGES.tolist()}}
+    if kind == "event":
+        event = {"specversion": "1.0", "id": "order 7", "source": "/shop", "type": "asked"}
+        body = json.dumps(event | {"data": {"instances": IMAGES.tolist()}})
+        return {"path": PREDICT, "data": body, "content_type": "application/cloudevents+json"}
     if kind == "binary":
         sized = {"parameters": {"binary_data_size": IMAGES.nbytes}}
         (tensor,) = v2(**sized)["inputs"]
@@ -41,7 +47,7 @@ def body_of(kind: str) -> dict:
     return {"path": INFER, "data": picture.getvalue(), "content_type": "image/png"}
 
 
-@pytest.mark.parametrize("kind", ["v2 JSON", "v1 JSON", "binary", "picture"])
+@pytest.mark.parametrize("kind", ["v2 JSON", "v1 JSON", "binary", "picture", "invocation", "event"])
 def test_published_inputs_and_outputs_of_every_kind_of_body_are_recorded(tmp_path, kind):
     application = LoggedApplication(tmp_path)
 
@@ -51,7 +57,7 @@ def test_published_inputs_and_outputs_of_every_kind_of_body_are_recorded(tmp_pat
     n = 1 if kind == "picture" else 3
     assert (response.status_code, record.n) == (200, n)
     assert record.request == response.headers["X-Request-Id"]
-    assert record.caller == ("order 7" if kind in {"v2 JSON", "binary"} else "")
+    assert record.caller == ("order 7" if kind in {"v2 JSON", "binary", "event"} else "")
     assert (record.model, record.version, record.route) == (bundles.MODEL, VERSION, "champion")
     assert record.client == client_digest(bundles.MODEL, "127.0.0.1")
     assert record.latency_us > 0

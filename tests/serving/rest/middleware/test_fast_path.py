@@ -205,7 +205,7 @@ RAW = {"HTTP_ACCEPT": "application/octet-stream"}
         _environ(_png(), "image/png", **RAW),
         _environ(_json(), "application/json; charset=utf-8"),
         _environ(_json(), "application/x-www-form-urlencoded"),
-        _environ(_json(), "application/cloudevents+json"),
+        _environ(_json(), "application/vnd.infer+json"),
         _environ(_json(), ""),
         _environ(gzip.compress(_json()), "application/json", HTTP_CONTENT_ENCODING="gzip"),
         _environ(_json(), "application/json", f"/v2/models/digits/versions/{VERSION}/infer"),
