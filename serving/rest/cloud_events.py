@@ -132,11 +132,11 @@ def _check(sent: dict[str, Any], *, place: str) -> None:
     for name in _NEEDED:
         value = sent.get(name)
         if not isinstance(value, str) or not value:
-            found = "none" if value is None else kind_of(value)
-            raise BadInput(f"{place}{name}", expected="a text, as every event has", found=found)
+            actual = "none" if value is None else kind_of(value)
+            raise BadInput(f"{place}{name}", expected="a text, as every event has", found=actual)
     if sent["specversion"] != VERSION:
-        found = kind_of(sent["specversion"])
-        raise BadInput(f"{place}specversion", expected=VERSION, found=found)
+        actual = kind_of(sent["specversion"])
+        raise BadInput(f"{place}specversion", expected=VERSION, found=actual)
 
 
 def _unescaped(name: str, header: str | None) -> str | None:
@@ -146,5 +146,5 @@ def _unescaped(name: str, header: str | None) -> str | None:
     try:
         return unquote(header, errors="strict")
     except UnicodeDecodeError:
-        found = kind_of(header)
-        raise BadInput(f"ce-{name}", expected="percent-encoded UTF-8", found=found) from None
+        actual = kind_of(header)
+        raise BadInput(f"ce-{name}", expected="percent-encoded UTF-8", found=actual) from None
