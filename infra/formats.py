@@ -15,6 +15,8 @@ _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 # As browsers send it: lower case, and no port that goes without saying.
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
+# Servers whose names of metrics serving knows.
+PEERS = ("triton", "kserve", "tensorflow-serving")
 # A path by which clients ask: segments of what RFC 3986 allows unescaped.
 _ROUTE = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?|/")
 
@@ -81,6 +83,12 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _peers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not set(value) <= set(PEERS) or len(set(value)) != len(value):
+        raise ValueError(f"expected some of {', '.join(PEERS)}, each once")
+    return value
+
+
 def _route(value: str) -> str:
     if value and not (_ROUTE.fullmatch(value) and "/./" not in value and "/../" not in value):
         raise ValueError("expected a path such as /predict, without a query")
@@ -97,6 +105,7 @@ def _absolute(value: Path | None) -> Path | None:
 Route = Annotated[str, AfterValidator(_route)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
+Peers = Annotated[tuple[str, ...], NoDecode, AfterValidator(_peers)]
 Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_origins)]
 Address = Annotated[str | None, AfterValidator(_no_credentials), AfterValidator(_no_query)]
 S3Endpoint = Annotated[Address, AfterValidator(_valid_host), AfterValidator(_no_path)]

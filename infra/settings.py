@@ -44,6 +44,7 @@ from overnight.infra.formats import (
     Address,
     Names,
     Origins,
+    Peers,
     Port,
     Route,
     S3Endpoint,
@@ -154,6 +155,8 @@ class Settings(BaseSettings):
     serving_models: Names = ()
     # The model that answers at /invocations; empty for the only one that is served.
     invocations_model: str = ""
+    # Servers under whose names /metrics counts requests, too: triton, kserve, tensorflow-serving.
+    peer_metrics: Peers = ()
     # What Vertex AI sets in its containers: the port, unless OVERNIGHT_SERVING_PORT is set, and
     # the paths by which it asks.
     aip_http_port: Port | None = Field(default=None, validation_alias="AIP_HTTP_PORT")
@@ -267,6 +270,7 @@ class Settings(BaseSettings):
         "models",
         "serving_models",
         "cors_origins",
+        "peer_metrics",
         "trusted_proxies",
         "overriders",
         "notify_mail_to",

@@ -79,6 +79,7 @@ def application(draining: Path | None = None, server_started: float = 0.0) -> Fl
         predictions=agent.predictions,
         labels=agent.predictions,
         invocations_model=chosen.invocations_model,
+        peer_metrics=chosen.peer_metrics,
     )
 
 

@@ -65,6 +65,7 @@ def create_application(
     predictions: PredictionSpool | None = None,
     labels: LabelSpool | None = None,
     invocations_model: str = "",
+    peer_metrics: tuple[str, ...] = (),
 ) -> Flask:
     """An application that serves the loaded versions; without `admission`, to all clients.
 
@@ -73,6 +74,7 @@ def create_application(
     `registry` is where administrators write alias records; without it, they can change nothing.
     `labels` is where labels of answers are kept; without it, none are taken.
     `invocations_model` answers at `/invocations`; without it, the only one that is served.
+    `peer_metrics` are servers by whose names requests are counted, too (`peer_metrics.PEERS`).
     """
     application = Flask(
         "overnight.serving",
@@ -95,6 +97,7 @@ def create_application(
         predictions=predictions,
         registry=registry,
         labels=labels,
+        peer_metrics=peer_metrics,
     )
     for module in _ROUTES:
         application.register_blueprint(module.routes)

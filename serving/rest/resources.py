@@ -21,7 +21,8 @@ class Resources:
     """Objects of one application.
 
     `registry` is where administrators write alias records, and `labels` where the labels of answers
-    are kept; without it, none are taken.
+    are kept; without it, none are taken. `peer_metrics` are the servers by whose names requests are
+    counted, too.
     """
 
     router: Router
@@ -34,6 +35,7 @@ class Resources:
     predictions: PredictionSpool | None = None
     registry: Registry | None = None
     labels: LabelSpool | None = None
+    peer_metrics: tuple[str, ...] = ()
     daily_labels: DailyLabels = field(default_factory=DailyLabels)
 
     @property

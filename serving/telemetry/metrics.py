@@ -60,8 +60,12 @@ class Loads(Value):
 
 
 class WorkerGauges(Value):
-    """The load of a worker: its memory, requests in flight, and comparisons that wait."""
+    """The load of a worker: its memory, requests in flight, and comparisons that wait.
 
+    `pid`: by which its process is looked up; 0 where it is unknown.
+    """
+
+    pid: int = 0
     resident_bytes: int = 0
     requests_in_flight: int = 0
     comparison_queue_length: int = 0
@@ -156,6 +160,7 @@ class Metrics:
     def snapshot(self) -> WorkerCounters:
         challenges, loads, predictions = self._challenges(), self._loads(), self._predictions()
         gauges = WorkerGauges(
+            pid=os.getpid(),
             resident_bytes=_resident_bytes(),
             requests_in_flight=len(self.in_flight),
             comparison_queue_length=self._comparison_queue_length(),
@@ -198,12 +203,12 @@ class Metrics:
 def render_requests(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
     """The lines of every worker's request counters."""
     # Each worker has series of its own: a sum over workers would fall when one restarts.
-    yield from _family("overnight_requests_total", "counter", "Answered requests.")
+    yield from family("overnight_requests_total", "counter", "Answered requests.")
     for worker, snapshot in workers.items():
         for count in snapshot.counts:
             labels = count.model_dump(exclude={"requests"}) | {"worker": worker}
             yield line("overnight_requests_total", labels, count.requests)
-    yield from _family(
+    yield from family(
         "overnight_refused_requests_total", "counter", "Requests refused by admission control."
     )
     for worker, snapshot in workers.items():
@@ -211,7 +216,7 @@ def render_requests(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
             labels = {"reason": refused.reason, "worker": worker}
             yield line("overnight_refused_requests_total", labels, refused.requests)
     name = "overnight_request_seconds"
-    yield from _family(name, "histogram", "Seconds from a request's headers to its answer.")
+    yield from family(name, "histogram", "Seconds from a request's headers to its answer.")
     for worker, snapshot in workers.items():
         for latency in snapshot.latencies:
             labels = {"model": latency.model, "version": latency.version, "worker": worker}
@@ -279,7 +284,7 @@ def counters(
     name: str, help_text: str, values: Iterable[tuple[Mapping[str, str], float]]
 ) -> Iterator[str]:
     """One family of counters."""
-    yield from _family(name, "counter", help_text)
+    yield from family(name, "counter", help_text)
     for labels, value in values:
         yield line(name, labels, value)
 
@@ -288,7 +293,7 @@ def gauges(
     name: str, help_text: str, values: Iterable[tuple[Mapping[str, str], float]]
 ) -> Iterator[str]:
     """One family of gauges."""
-    yield from _family(name, "gauge", help_text)
+    yield from family(name, "gauge", help_text)
     for labels, value in values:
         yield line(name, labels, value)
 
@@ -311,7 +316,8 @@ def _histogram(name: str, labels: Mapping[str, str], latency: Latency) -> Iterat
     yield line(f"{name}_count", labels, total)
 
 
-def _family(name: str, kind: str, help_text: str) -> Iterator[str]:
+def family(name: str, kind: str, help_text: str) -> Iterator[str]:
+    """The comments before the samples of a family."""
     yield f"# HELP {name} {help_text}"
     yield f"# TYPE {name} {kind}"
 

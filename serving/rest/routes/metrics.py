@@ -10,6 +10,8 @@ from overnight.serving.lifecycle.model_slots import ModelSlot
 from overnight.serving.rest.headers import CHOSEN_VERSION, PROTOCOL, TARGET_MODEL
 from overnight.serving.rest.resources import resources
 from overnight.serving.telemetry import metrics
+from overnight.serving.telemetry.peer_metrics import render_peers
+from overnight.serving.telemetry.process_metrics import render_processes
 
 routes = Blueprint("metrics", __name__)
 
@@ -42,7 +44,9 @@ def all_metrics() -> Response:
     workers = resources().status.snapshots()
     counted = (*metrics.render_requests(workers), *challenge_metrics.counters(workers))
     logged = (*metrics.render_predictions(workers), *_spool())
-    body = "\n".join([*counted, *metrics.render_workers(workers), *logged, *_gauges(), ""])
+    of_workers = (*metrics.render_workers(workers), *render_processes(workers))
+    peers = render_peers(workers, resources().peer_metrics)
+    body = "\n".join([*counted, *of_workers, *logged, *_gauges(), *peers, ""])
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
