@@ -46,6 +46,53 @@ def test_an_operation_is_found_and_its_copied_sample_works(page: Page, serving: 
     assert all(url.startswith(f"http://127.0.0.1:{serving.port}/") for url in sent)
 
 
+def test_a_request_is_tried_on_the_page(page: Page, serving: Serving) -> None:
+    sent: list[tuple[str, str | None]] = []
+    page.on("request", lambda r: sent.append((r.url, r.headers.get("x-prediction-log"))))
+    page.goto(_url(serving))
+    for name in ("infer-digits", "predictVersion-digits", "invocations", "metadata", "readyz"):
+        trial = page.locator(f"article[data-operation={name}] .trial")
+        trial.locator("summary").click()
+        trial.get_by_role("button", name="Send").click()
+        expect(trial.get_by_role("status")).to_contain_text("200 in")
+
+    answer = page.locator("article[data-operation=infer-digits] .trial pre")
+    expect(answer).to_contain_text('"model_name":"digits"')
+    predictions = [log for url, log in sent if url.endswith(("infer", "predict", "invocations"))]
+    assert predictions == ["skip"] * 3
+    assert all(url.startswith(f"http://127.0.0.1:{serving.port}/") for url, _ in sent)
+
+    trial = page.locator("article[data-operation=infer-digits] .trial")
+    trial.locator("textarea").fill("{")
+    trial.get_by_role("button", name="Send").click()
+    expect(trial.get_by_role("status")).to_contain_text("400 in")
+    expect(answer).to_contain_text("the body: expected JSON")
+
+
+def test_operations_are_found_by_words(page: Page, serving: Serving) -> None:
+    page.goto(_url(serving))
+    every = page.locator("article:visible").count()
+
+    page.get_by_label("Search the operations").fill("sagemaker invocations")
+    expect(page.locator("article:visible")).to_have_count(1)
+    expect(page.locator("#matches")).to_have_text("1 operations")
+    expect(page.locator("main section:visible")).to_have_count(1)
+
+    page.get_by_label("Search the operations").fill("")
+    expect(page.locator("article:visible")).to_have_count(every)
+
+
+def test_samples_of_javascript_run_in_a_page(page: Page, serving: Serving) -> None:
+    printed: list[str] = []
+    page.on("console", lambda message: printed.append(message.text))
+    page.goto(_url(serving))
+    for name in ("infer-digits", "predict-digits"):
+        source = page.locator(f"article[data-operation={name}] pre", has_text="await fetch")
+        page.evaluate(f"(async () => {{ {source.text_content()} }})()")
+
+    assert len(printed) == 2
+
+
 def test_it_is_usable_by_keyboard(page: Page, serving: Serving) -> None:
     page.goto(_url(serving))
 
@@ -58,7 +105,7 @@ def test_it_is_usable_by_keyboard(page: Page, serving: Serving) -> None:
     closed.locator("summary").focus()
     page.keyboard.press("Enter")
 
-    expect(closed.get_by_role("table")).to_be_visible()
+    expect(closed.get_by_role("table").first).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-"""Code samples of the operations: shell commands and Python programs that can be copied and run."""
+"""Code samples of the operations: commands and programs that can be copied and run."""
 
 import base64
 import json
@@ -12,12 +12,34 @@ import numpy as np
 from overnight.serving.inference.vocabulary import TEXTS
 from overnight.serving.rest.invoked_model import INVOCATIONS, TARGET_HEADER
 from overnight.serving.rest.openapi import examples
-from overnight.serving.rest.openapi.context import ApiContext
+from overnight.serving.rest.openapi.context import PLACEHOLDER_VERSION, ApiContext
+from overnight.serving.rest.openapi.literals import literal
 from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
 
 _KEY = '-H "X-API-Key: $OVERNIGHT_KEY" '
 _ADMINISTRATOR = '-H "Authorization: Bearer $OVERNIGHT_ADMIN_TOKEN" '
 _JSON = "-H 'Content-Type: application/json' "
+
+_REQUESTS = """{modules}import requests
+
+request = {request}
+response = requests.post(
+    {url},
+    json=request,{headers}
+    timeout=10,
+)
+response.raise_for_status()
+print(response.json())
+"""
+_FETCH = """const request = {request};
+const response = await fetch({url}, {{
+  method: "POST",
+  headers: {{{headers}}},
+  body: JSON.stringify(request),
+}});
+if (!response.ok) throw new Error(await response.text());
+console.log(await response.json());
+"""
 
 _RAW_TENSORS = """{modules}from urllib.request import Request, urlopen
 
@@ -54,30 +76,55 @@ def code_samples(
     url = context.url + path.format(
         model=model, version=served.version, label="champion", arrival="night-0001"
     )
-    if path.endswith("/infer"):
-        samples = list(_infer(url, served.tensors, keyed=context.keyed))
-        if path == f"/v2/models/{model}/infer":
-            samples.append(_triton(context, model, served.tensors))
-        return samples
     key = _KEY if context.keyed and operation["security"] else ""
-    if path.endswith(":predict"):
-        rows, columns = examples.v1_rows(served.tensors), examples.v1_columns(served.tensors)
-        return [_post(url, rows, key, "by row"), _post(url, columns, key, "by column")]
+    if samples := _predictions(context, path, url, model):
+        return samples
     verb = "" if method == "get" else f"-X {method.upper()} "
     if "requestBody" not in operation:
         return [_shell("curl", f"curl {verb}{key}{quote(url)}\n")]
-    return [_with_body(operation, path, url, verb, key)]
+    # A challenge needs another version than the one that serves.
+    if operation["operationId"] == "challenge" and served.other == PLACEHOLDER_VERSION:
+        return []
+    return [_with_body(operation, url, verb, key)]
 
 
-def _with_body(
-    operation: dict[str, Any], path: str, url: str, verb: str, key: str
-) -> dict[str, str]:
+def _predictions(context: ApiContext, path: str, url: str, model: str) -> list[dict[str, str]]:
+    """Samples of a path of predictions; long bodies by curl once a protocol."""
+    tensors, keyed = context.shown()[model].tensors, context.keyed
+    key, target = _KEY if keyed else "", ""
+    if path == f"/v2/models/{model}/infer":
+        request = examples.v2_request(tensors)
+        return [
+            _post(url, request, key),
+            *_picture(url, tensors, key),
+            _requests(url, request, keyed=keyed),
+            _raw_tensors(url, tensors, keyed=keyed),
+            _triton(context, model, tensors),
+            _fetch(url, request, keyed=keyed),
+        ]
+    rows = examples.v1_rows(tensors)
+    if path == f"/v1/models/{model}:predict":
+        columns = examples.v1_columns(tensors)
+        return [
+            _post(url, rows, key, "by row, curl"),
+            _requests(url, columns, keyed=keyed, label="by column, Python"),
+            _fetch(url, rows, keyed=keyed),
+        ]
+    if path.endswith("/infer"):
+        rows = examples.v2_request(tensors)
+    elif path.endswith(":classify"):
+        rows = examples.v1_examples(tensors)
+    elif path == INVOCATIONS:
+        rows, target = examples.records(tensors), model
+    elif not path.endswith(":predict"):
+        return []
+    return [_requests(url, rows, keyed=keyed, target=target)]
+
+
+def _with_body(operation: dict[str, Any], url: str, verb: str, key: str) -> dict[str, str]:
     """The first example of an operation's body, by curl."""
     bodies = operation["requestBody"]["content"]["application/json"]["examples"]
-    model, example = next(iter(bodies.items()))
-    body = example["value"]
-    if path == INVOCATIONS:
-        return _post(url, body, f"-H {quote(f'{TARGET_HEADER}: {model}')} {key}")
+    body = next(iter(bodies.values()))["value"]
     if operation["security"] == [{"bearer": []}]:
         command = f"curl {verb}{_ADMINISTRATOR}\\\n  {_JSON}\\\n  -d {quote(json.dumps(body))}"
         return _shell("curl", f"{command} \\\n  {quote(url)}\n")
@@ -94,14 +141,41 @@ def _post(url: str, body: object, key: str, label: str = "curl") -> dict[str, st
     return _shell(label, f"curl {_JSON}{key}\\\n  {quote(url)} -d @- <<'JSON'\n{text}\nJSON\n")
 
 
-def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]]:
-    """JSON, a PNG if the model takes pictures, and raw tensors by the standard library alone."""
-    key = _KEY if keyed else ""
-    yield _post(url, examples.v2_request(tensors), key)
+def _requests(
+    url: str, body: object, *, keyed: bool, target: str = "", label: str = "requests, Python"
+) -> dict[str, str]:
+    """Post JSON by the library requests; `target` is a model that the path does not name."""
+    headers = [f"{json.dumps(TARGET_HEADER)}: {json.dumps(target)}"] if target else []
+    headers += ['"X-API-Key": os.environ["OVERNIGHT_KEY"]'] if keyed else []
+    source = _REQUESTS.format(
+        modules="import os\n\n" if keyed else "",
+        request=literal(body, "Python"),
+        url=json.dumps(url),
+        headers=f"\n    headers={{{', '.join(headers)}}}," if headers else "",
+    )
+    return {"lang": "Python", "label": label, "source": source}
+
+
+def _fetch(url: str, body: object, *, keyed: bool) -> dict[str, str]:
+    """Post JSON from a page of an allowed origin, or from Node."""
+    headers = ['"Content-Type": "application/json"']
+    headers += ['"X-API-Key": process.env.OVERNIGHT_KEY'] if keyed else []
+    source = _FETCH.format(
+        request=literal(body, "JavaScript"), url=json.dumps(url), headers=", ".join(headers)
+    )
+    return {"lang": "JavaScript", "label": "fetch, JavaScript", "source": source}
+
+
+def _picture(url: str, tensors: Schema, key: str) -> Iterator[dict[str, str]]:
+    """A PNG, if the model takes pictures."""
     if picture := examples.png(tensors):
         curl = f"curl -H 'Content-Type: image/png' {key}--data-binary @- {quote(url)}"
         text = base64.b64encode(picture).decode()
         yield _shell("a PNG, curl", f"echo {text} | base64 -d |\n  {curl}\n")
+
+
+def _raw_tensors(url: str, tensors: Schema, *, keyed: bool) -> dict[str, str]:
+    """Raw tensors by the standard library alone."""
     shown = [_raw(spec) for spec in examples.needed(tensors)]
     inputs = [tensor | {"parameters": {"binary_data_size": len(raw)}} for tensor, raw, _ in shown]
     has_texts = any(tensor["datatype"] == TEXTS for tensor, _, _ in shown)
@@ -119,7 +193,7 @@ def _infer(url: str, tensors: Schema, *, keyed: bool) -> Iterator[dict[str, str]
         # NumPy's `l` is 4 or 8 bytes, depending on the platform of the client; `q` is always 8.
         code=np.dtype(NUMPY_TYPES[tensors.outputs[0].datatype]).char.replace("l", "q"),
     )
-    yield {"lang": "Python", "label": "raw tensors, Python", "source": source}
+    return {"lang": "Python", "label": "raw tensors, Python", "source": source}
 
 
 def _raw(spec: TensorSpec) -> tuple[dict[str, Any], bytes, str]:

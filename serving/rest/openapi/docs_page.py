@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from overnight.serving.rest.invoked_model import INVOCATIONS
 from overnight.serving.rest.openapi.document import operations
 
 # Deeper levels of a body are shown by the OpenAPI document only.
 _MAXIMUM_DEPTH = 4
+_PREDICTIONS = ("/infer", ":predict", ":classify")
 
 Schema = Mapping[str, Any]
 
@@ -19,6 +21,19 @@ class Field(NamedTuple):
     kind: str
     required: bool
     description: str
+
+
+class Trial(NamedTuple):
+    """A request that the page sends: `target` names a model that the path does not.
+
+    `explores`: it is a prediction, which the prediction log need not have.
+    """
+
+    method: str
+    path: str
+    body: str
+    target: str
+    explores: bool
 
 
 def sections(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -57,11 +72,35 @@ def _entry(
         ],
         "bodies": _tables(document, operation.get("requestBody", {"content": {}})),
         "samples": operation["x-codeSamples"],
+        "trial": _trial(path, method, operation, parameters),
         "responses": [
             (status, response["description"], _tables(document, response))
             for status, response in responses.items()
         ],
     }
+
+
+def _trial(path: str, method: str, operation: Schema, parameters: list[Schema]) -> Trial | None:
+    """A request that changes nothing, with the examples of the document; None for all others."""
+    is_prediction = path == INVOCATIONS or path.endswith(_PREDICTIONS)
+    if not (method == "get" or is_prediction) or operation["tags"] == ["Pages"]:
+        return None
+    content = operation["responses"].get("200", {"content": {}})["content"]
+    if not content.keys() & {"application/json", "text/plain"}:
+        return None
+    model = ""
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            examples = parameter.get("examples", {})
+            named = next((name for name in examples if f"/{name}/" in path), None)
+            value = examples[named or next(iter(examples))]["value"]
+            path = path.replace(f"{{{parameter['name']}}}", value)
+    body = ""
+    if "requestBody" in operation:
+        bodies = operation["requestBody"]["content"]["application/json"]["examples"]
+        model, example = next(iter(bodies.items()))
+        body = json.dumps(example["value"], separators=(",", ":"), ensure_ascii=False)
+    return Trial(method.upper(), path, body, model if path == INVOCATIONS else "", is_prediction)
 
 
 def _requirement(security: list[Schema]) -> str:

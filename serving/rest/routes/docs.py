@@ -27,12 +27,14 @@ def openapi() -> Response:
 @routes.get("/docs")
 def docs() -> Response:
     """The documentation page, rendered from the OpenAPI document; needs no scripts."""
-    openapi_document = document(context())
+    shown = context()
+    openapi_document = document(shown)
     page = render_template(
         "docs.html",
         url=openapi_document["servers"][0]["url"],
         info=openapi_document["info"],
         sections=sections(openapi_document),
+        keyed=shown.keyed,
     )
     return _tagged(Response(page, content_type="text/html; charset=utf-8"))
 

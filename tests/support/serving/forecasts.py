@@ -138,7 +138,7 @@ def manifest(number: int, bundle: dict[str, bytes]) -> Manifest:
 def publish(bucket: Bucket, number: int) -> str:
     """Publish version `number`, and return its name."""
     bundle = files()
-    ModelRegistry(bucket, "digits").publish(manifest(number, bundle), bundle, SIGNER)
+    ModelRegistry(bucket, MODEL).publish(manifest(number, bundle), bundle, SIGNER)
     return bundles.version_name(number)
 
 

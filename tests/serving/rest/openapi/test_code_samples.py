@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import playwright
 import pytest
 
 from overnight.store.registry.actor import Actor
-from tests.support.serving import bundles
+from tests.support.serving import bundles, forecasts
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
 from tests.support.signing_keys import alias_log, registry
@@ -16,6 +18,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
+NODE = Path(playwright.__file__).parent / "driver" / "node"
 TOKEN = "a-token-of-the-tests"
 # Samples that change the champion run last, and a challenge is started before it is stopped.
 LATE = ["challenge", "stopChallenge", "rollBack"]
@@ -39,6 +42,15 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
             )
         report = f"/api/models/digits/versions/{bundles.version_name(2)}/report"
         until(lambda: serving.request("GET", report)[0] == 200, what="the report is remembered")
+        forecasts.publish(bucket, 1)
+        approval = Actor("a test", "it is good")
+        ours = registry(bucket, forecasts.MODEL)
+        ours.decisions.decide(bundles.version_name(1), "approved", approval)
+        promote(alias_log(bucket, forecasts.MODEL), 1)
+        until(
+            lambda: serving.request("GET", f"/v2/models/{forecasts.MODEL}")[0] == 200,
+            what="the forecast answers",
+        )
         yield serving
 
 
@@ -60,10 +72,14 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
     )
 
     # When every sample is run, then each gets a response.
-    run = 0
+    run, languages = 0, {}
     for operation in operations:
         for sample in operation["x-codeSamples"]:
-            program = {"Shell": ["bash", "-o", "pipefail"], "Python": [sys.executable, "-"]}
+            program = {
+                "Shell": ["bash", "-o", "pipefail"],
+                "Python": [sys.executable, "-"],
+                "JavaScript": [NODE, "--input-type=module", "-"],
+            }
             done = subprocess.run(
                 program[sample["lang"]],
                 input=sample["source"].encode(),
@@ -76,6 +92,10 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
             assert done.returncode == 0, outcome
             assert done.stdout, outcome
             run += 1
+            languages.setdefault(operation["operationId"], set()).add(sample["lang"])
+    for model in (bundles.MODEL, forecasts.MODEL):
+        for name in (f"infer-{model}", f"predict-{model}"):
+            assert languages[name] == {"Shell", "Python", "JavaScript"}
     # Operations that always refuse have none.
     assert run > sum(bool(operation["x-codeSamples"]) for operation in operations)
 
