@@ -180,6 +180,8 @@ def _raw_tensors(url: str, tensors: Schema, *, keyed: bool) -> dict[str, str]:
     inputs = [tensor | {"parameters": {"binary_data_size": len(raw)}} for tensor, raw, _ in shown]
     has_texts = any(tensor["datatype"] == TEXTS for tensor, _, _ in shown)
     zeros = "zeros; of a numpy array: array.tobytes()"
+    if any(any(raw) for _, raw, _ in shown):
+        zeros = "the least values that are allowed; of a numpy array: array.tobytes()"
     source = _RAW_TENSORS.format(
         modules="import json\nimport os\n" if keyed else "import json\n",
         tensors=" + ".join(code for _, _, code in shown),
@@ -207,8 +209,12 @@ def _raw(spec: TensorSpec) -> tuple[dict[str, Any], bytes, str]:
     if tensor["datatype"] == TEXTS:
         # A large picture: as a tensor it is as good.
         tensor |= {"shape": [1, *spec.shape], "datatype": spec.datatype}
-    size = math.prod(tensor["shape"]) * np.dtype(NUMPY_TYPES[spec.datatype]).itemsize
-    return tensor, bytes(size), f"bytes({size})"
+    count, value = math.prod(tensor["shape"]), examples.value_of(spec)
+    dtype = np.dtype(NUMPY_TYPES[spec.datatype]).newbyteorder("<")
+    element = np.array(value, dtype).tobytes()
+    product = f"{element!r} * {count}" if count > 1 else f"{element!r}"
+    code = product if any(element) else f"bytes({count * dtype.itemsize})"
+    return tensor, element * count, code
 
 
 def _triton(context: ApiContext, model: str, tensors: Schema) -> dict[str, str]:
@@ -220,7 +226,8 @@ def _triton(context: ApiContext, model: str, tensors: Schema) -> dict[str, str]:
     for spec in examples.needed(tensors):
         tensor, _, _ = _raw(spec)
         shape = tuple(tensor["shape"])
-        rows = f"np.zeros({shape}, np.{NUMPY_TYPES[spec.datatype]})"
+        value, kind = examples.value_of(spec), NUMPY_TYPES[spec.datatype]
+        rows = f"np.full({shape}, {value}, np.{kind})" if value else f"np.zeros({shape}, np.{kind})"
         if spec.text is not None:
             rows = f"np.array({json.dumps([examples.row(spec)], ensure_ascii=False)}, object)"
         lines += [

@@ -27,13 +27,13 @@ def row(spec: TensorSpec) -> Any:
         return _nested(_text(spec), spec.shape)
     if spec.lengths:
         # Short: what is longer than the least length is sent in the same way.
-        return _nested(_value(spec), (min(spec.lengths[0], _SHOWN_LENGTH), *spec.shape[1:]))
+        return _nested(value_of(spec), (min(spec.lengths[0], _SHOWN_LENGTH), *spec.shape[1:]))
     if spec.takes_pictures:
         if math.prod(spec.shape) > _LARGEST_PICTURE:
             return {"b64": base64.b64encode(_picture(spec)).decode()}
         channels = math.prod(spec.shape[2:])
         return np.repeat(_bar(spec), channels).reshape(spec.shape).tolist()
-    return _nested(_value(spec), spec.shape)
+    return _nested(value_of(spec), spec.shape)
 
 
 def v2_tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _truth(tensors: Schema) -> Any:
     first = outputs[0]
     if classes := tensors.classes(first.name):
         return classes[-1]
-    return _value(first) if len(first.shape) <= 1 else row(first)
+    return value_of(first) if len(first.shape) <= 1 else row(first)
 
 
 def v1_examples(tensors: Schema) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _nested(value: Any, shape: tuple[int, ...]) -> Any:
     return value
 
 
-def _value(spec: TensorSpec) -> float | int | bool:
+def value_of(spec: TensorSpec) -> float | int | bool:
     """Zero, or the allowed value that is closest to it."""
     if spec.datatype == "BOOL":
         return False

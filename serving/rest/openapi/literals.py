@@ -50,7 +50,7 @@ def _filled(run: list[Any], language: Language, depth: int) -> str:
 
 
 def _joined(parts: list[str], brackets: str, depth: int) -> str:
-    opening, closing = brackets
+    opening, closing = brackets[0], brackets[1]
     text = ", ".join(parts)
     if "\n" not in text and len(text) + depth * len(_INDENT) < _WIDTH:
         return f"{opening}{text}{closing}"

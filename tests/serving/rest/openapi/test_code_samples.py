@@ -9,16 +9,19 @@ from pathlib import Path
 import playwright
 import pytest
 
+from overnight.store.objects.bucket import Bucket
 from overnight.store.registry.actor import Actor
 from tests.support.serving import bundles, forecasts
 from tests.support.serving.server_process import Serving, follow_settings, run_serving
 from tests.support.serving.stepped_host import promote
-from tests.support.signing_keys import alias_log, registry
+from tests.support.signing_keys import SIGNER, alias_log, registry
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
 NODE = Path(playwright.__file__).parent / "driver" / "node"
+# After digits, whose samples show what does not depend on a model.
+SALES = "sales"
 TOKEN = "a-token-of-the-tests"
 # Samples that change the champion run last, and a challenge is started before it is stopped.
 LATE = ["challenge", "stopChallenge", "rollBack"]
@@ -42,16 +45,22 @@ def serving(bucket, address, tmp_path) -> Iterator[Serving]:
             )
         report = f"/api/models/digits/versions/{bundles.version_name(2)}/report"
         until(lambda: serving.request("GET", report)[0] == 200, what="the report is remembered")
-        forecasts.publish(bucket, 1)
-        approval = Actor("a test", "it is good")
-        ours = registry(bucket, forecasts.MODEL)
-        ours.decisions.decide(bundles.version_name(1), "approved", approval)
-        promote(alias_log(bucket, forecasts.MODEL), 1)
+        _publish_sales(bucket)
         until(
-            lambda: serving.request("GET", f"/v2/models/{forecasts.MODEL}")[0] == 200,
+            lambda: serving.request("GET", f"/v2/models/{SALES}")[0] == 200,
             what="the forecast answers",
         )
         yield serving
+
+
+def _publish_sales(bucket: Bucket) -> None:
+    """Publish and promote a forecast, whose inputs are words, dates and a history."""
+    files = forecasts.files()
+    made = forecasts.manifest(1, files).model_copy(update={"model": SALES})
+    ours = registry(bucket, SALES)
+    ours.publish(made, files, SIGNER)
+    ours.decisions.decide(made.version, "approved", Actor("a test", "it is good"))
+    promote(alias_log(bucket, SALES), 1)
 
 
 def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
@@ -93,7 +102,7 @@ def test_every_sample_runs_and_prints_a_response(serving, tmp_path):
             assert done.stdout, outcome
             run += 1
             languages.setdefault(operation["operationId"], set()).add(sample["lang"])
-    for model in (bundles.MODEL, forecasts.MODEL):
+    for model in (bundles.MODEL, SALES):
         for name in (f"infer-{model}", f"predict-{model}"):
             assert languages[name] == {"Shell", "Python", "JavaScript"}
     # Operations that always refuse have none.
