@@ -23,7 +23,7 @@ class Field(NamedTuple):
     description: str
 
 
-class Trial(NamedTuple):
+class SampleRequest(NamedTuple):
     """A request that the page sends: `target` names a model that the path does not.
 
     `explores`: it is a prediction, which the prediction log need not have.
@@ -80,7 +80,9 @@ def _entry(
     }
 
 
-def _trial(path: str, method: str, operation: Schema, parameters: list[Schema]) -> Trial | None:
+def _trial(
+    path: str, method: str, operation: Schema, parameters: list[Schema]
+) -> SampleRequest | None:
     """A request that changes nothing, with the examples of the document; None for all others."""
     is_prediction = path == INVOCATIONS or path.endswith(_PREDICTIONS)
     if not (method == "get" or is_prediction) or operation["tags"] == ["Pages"]:
@@ -100,7 +102,9 @@ def _trial(path: str, method: str, operation: Schema, parameters: list[Schema]) 
         bodies = operation["requestBody"]["content"]["application/json"]["examples"]
         model, example = next(iter(bodies.items()))
         body = json.dumps(example["value"], separators=(",", ":"), ensure_ascii=False)
-    return Trial(method.upper(), path, body, model if path == INVOCATIONS else "", is_prediction)
+    return SampleRequest(
+        method.upper(), path, body, model if path == INVOCATIONS else "", is_prediction
+    )
 
 
 def _requirement(security: list[Schema]) -> str:
