@@ -94,6 +94,8 @@ def _trial(
     for parameter in parameters:
         if parameter["in"] == "path":
             examples = parameter.get("examples", {})
+            if not examples:
+                return None
             named = next((name for name in examples if f"/{name}/" in path), None)
             value = examples[named or next(iter(examples))]["value"]
             path = path.replace(f"{{{parameter['name']}}}", value)
