@@ -12,6 +12,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import schemathesis
 from hypothesis import strategies
 from PIL import Image
@@ -35,6 +36,18 @@ for media_type, kind in _FORMATS.items():
     )
 
 
+# Rows of the model in the other forms of /invocations.
+_ROW = [[7] * SIDE] * SIDE
+_TABLE = io.BytesIO()
+np.save(_TABLE, np.array([_ROW], np.uint8))
+for media_type, body in {
+    "text/csv": ",".join(["7"] * SIDE**2).encode(),
+    "application/jsonlines": json.dumps(_ROW).encode(),
+    "application/x-npy": _TABLE.getvalue(),
+}.items():
+    schemathesis.openapi.media_type(media_type, strategies.just(body))
+
+
 @schemathesis.hook
 def before_call(_context: object, case: Any, _arguments: dict[str, Any]) -> None:
     """Complete the body of a valid inference request."""
@@ -43,7 +56,11 @@ def before_call(_context: object, case: Any, _arguments: dict[str, Any]) -> None
     path = case.operation.path
     if isinstance(case.body, dict):
         case.body = _whole(case.body)
-    if path.endswith("/infer") and case.media_type == "application/octet-stream":
+    if case.media_type == "application/cloudevents+json":
+        case.body = _event(path)
+    elif path == "/invocations" and case.media_type == "application/json":
+        case.body = _invocation(case.body)
+    elif path.endswith("/infer") and case.media_type == "application/octet-stream":
         case.body, length = _raw()
         case.headers[_LENGTH] = length
     elif not isinstance(case.body, dict):
@@ -62,6 +79,31 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _event(path: str) -> dict[str, Any]:
+    """An event whose data is a request of the path."""
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, SIDE, SIDE], "data": [_ROW]}
+    data: dict[str, Any] = {"instances": [_ROW]}
+    if path.endswith("/infer"):
+        data = {"inputs": [tensor]}
+    elif path.endswith(":classify"):
+        data = {"examples": [{"image": _ROW}]}
+    return {"specversion": "1.0", "id": "7", "source": "/here", "type": "sent", "data": data}
+
+
+def _invocation(body: Any) -> Any:
+    """Rows of the model, in the form that was generated."""
+    forms: dict[str, Any] = {
+        "instances": [_ROW],
+        "inputs": [_ROW],
+        "dataframe_records": [{"image": _ROW}],
+        "dataframe_split": {"columns": ["image"], "data": [[_ROW]]},
+    }
+    if isinstance(body, list):
+        return [_ROW]
+    form = next(name for name in forms if name in body)
+    return {form: forms[form]}
 
 
 def _raw() -> tuple[bytes, str]:
