@@ -18,6 +18,9 @@ from overnight.store.schema import NUMPY_TYPES, Schema, TensorSpec
 
 _KEY = '-H "X-API-Key: $OVERNIGHT_KEY" '
 _ADMINISTRATOR = '-H "Authorization: Bearer $OVERNIGHT_ADMIN_TOKEN" '
+# Operations on what waits for a person, and on versions that do not serve.
+_OF_WHAT_WAITS = {"approve", "reject", "accept", "exclude"}
+_OF_OTHERS = {"challenge", "promote"}
 _JSON = "-H 'Content-Type: application/json' "
 
 _REQUESTS = """{modules}import requests
@@ -66,15 +69,19 @@ print(memoryview(body[length:]).cast("{code}").tolist())
 def code_samples(
     context: ApiContext, path: str, method: str, operation: dict[str, Any], *, model: str = ""
 ) -> list[dict[str, str]]:
-    """Samples for a model, or the first one; none for an operation that always fails."""
+    """Samples for a model, or the first one; none where a request as shown would be refused."""
     takes_labels = operation["operationId"] == "feedback"
     models = context.labelled() if takes_labels else context.shown()
     if not models or not any(status.startswith("2") for status in operation["responses"]):
         return []
     model = model or next(iter(models))
-    served = models[model]
+    served, name = models[model], operation["operationId"]
+    # Nothing may wait; and another version than the one that serves is not always loaded.
+    if name in _OF_WHAT_WAITS or (name in _OF_OTHERS and served.other == PLACEHOLDER_VERSION):
+        return []
+    version = served.other if name in _OF_OTHERS else served.version
     url = context.url + path.format(
-        model=model, version=served.version, label="champion", arrival="night-0001"
+        model=model, version=version, label="champion", arrival="night-0001"
     )
     key = _KEY if context.keyed and operation["security"] else ""
     if samples := _predictions(context, path, url, model):
@@ -82,9 +89,6 @@ def code_samples(
     verb = "" if method == "get" else f"-X {method.upper()} "
     if "requestBody" not in operation:
         return [_shell("curl", f"curl {verb}{key}{quote(url)}\n")]
-    # A challenge needs another version than the one that serves.
-    if operation["operationId"] == "challenge" and served.other == PLACEHOLDER_VERSION:
-        return []
     return [_with_body(operation, url, verb, key)]
 
 

@@ -24,7 +24,7 @@ NODE = Path(playwright.__file__).parent / "driver" / "node"
 SALES = "sales"
 TOKEN = "a-token-of-the-tests"
 # Samples that change the champion run last, and a challenge is started before it is stopped.
-LATE = ["challenge", "stopChallenge", "rollBack"]
+LATE = ["challenge", "stopChallenge", "promote", "rollBack"]
 
 
 @pytest.fixture
