@@ -23,7 +23,7 @@ def test_each_arrival_is_scored_once_by_the_champion_before_it_is_trained_on(
     learned.land_digits("plain", 2_000, 2_150)
     ingested = ended(ingest(return_state=True))
     (plain,) = LiveScores(learned.bucket, "digits").of_version(VERSION)
-    card = newest_card("digits-ingest").split("## Live scores of the champion")[1]
+    card = newest_card("digits-ingest").split("Live scores of the champion")[1]
 
     learned.land_digits("scanned", 3_000, 3_100, seen=inverted)
     retrained = ended(retrain(epochs=1, return_state=True))
