@@ -35,7 +35,9 @@ STROKES: dict[str, Sequence[Sequence[Point]]] = {
 
 def draw(page: Page, digit: str, *, left: float, top: float, size: float) -> None:
     """Draw a digit into a square of the canvas; all in shares of the canvas' side."""
-    box = page.locator("#drawing").bounding_box()
+    canvas = page.locator("#drawing")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     assert box is not None
     side = box["width"]
 

@@ -182,14 +182,24 @@ def test_administration_decides_and_promotes_where_people_decide(bucket):
     assert ours.names_below(keys.alias(MANUAL, "champion")) == ["00000001.json"]
 
 
-def test_the_operator_behind_serving_moves_aliases_and_decides_nothing(bucket):
+def test_the_operator_behind_serving_decides_and_makes_nothing_to_decide_about(bucket):
     mine = bucket("operator")
 
     mine.create(keys.alias_record("digits-too", "champion", 1), b"{}")
     mine.create(keys.alias_record("digits-too", "challenger", 1), b"{}")
+    mine.create(keys.decision("digits-too", FIRST), b"{}")
+    mine.create(keys.arrival_review("digits-too", "night", 1), b"{}")
 
-    for key in (DECISION, f"{FILE}.new", ARRIVAL, keys.replica("digits", "champion", 1, "h")):
+    for key in (
+        f"{FILE}.new",
+        keys.manifest("digits-too", FIRST),
+        keys.pending_review("digits-too", "night"),
+        ARRIVAL,
+        keys.replica("digits", "champion", 1, "h"),
+    ):
         assert denied(lambda key=key: mine.create(key, b"x")), key
+    with pytest.raises(AlreadyExists):
+        mine.create(DECISION, b"{}")
 
 
 @pytest.mark.parametrize("name", identities.NAMES)
