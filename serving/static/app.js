@@ -197,7 +197,9 @@ function rollbackTargets() {
 
 // Home is the page without a model in its address; what it shows is polled as rarely as the history.
 async function refreshHome(models) {
-  byId("home").hidden = Boolean(location.hash.slice(1)) || !models.length;
+  // Other anchors, such as that of the skip link, are places on the page.
+  const isOneModel = models.some(({ name }) => name === location.hash.slice(1));
+  byId("home").hidden = isOneModel || !models.length;
   if (byId("home").hidden) return;
   const isFresh = Date.now() - homeLoadedAt < HISTORY_POLL_MS && models.every(({ name }) => homeFacts.has(name));
   if (!isFresh) {

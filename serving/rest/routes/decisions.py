@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from flask import Blueprint, Response
 
-from overnight.serving.errors import BadInput, NothingParked
+from overnight.serving.errors import NothingParked, NotServed
 from overnight.serving.rest.administration import (
     actor_of,
     exclusive_registry,
@@ -31,7 +31,7 @@ install_conflicts(routes)
 @routes.post("/models/<model>/versions/<version>/approve")
 def approve(model: str, version: str) -> Response:
     """Approve a version that waits, and promote it over the champion it was compared with."""
-    name, version = administrator(), _named(version)
+    name, version = administrator(), _named(model, version)
     slot = resources().slots.find(model)
     actor = actor_of(name, json_body())
     with exclusive_registry() as registry:
@@ -54,7 +54,7 @@ def approve(model: str, version: str) -> Response:
 @routes.post("/models/<model>/versions/<version>/reject")
 def reject(model: str, version: str) -> Response:
     """Reject a version that waits: it never serves."""
-    name, version = administrator(), _named(version)
+    name, version = administrator(), _named(model, version)
     slot = resources().slots.find(model)
     actor = actor_of(name, json_body())
     with exclusive_registry() as registry:
@@ -69,7 +69,7 @@ def reject(model: str, version: str) -> Response:
 @routes.post("/models/<model>/versions/<version>/promote")
 def promote(model: str, version: str) -> Response:
     """Move the champion from `expected` to a version that was approved before."""
-    name, version = administrator(), _named(version)
+    name, version = administrator(), _named(model, version)
     slot = resources().slots.find(model)
     body = json_body()
     actor, expected = actor_of(name, body), version_in(body, "expected")
@@ -99,7 +99,8 @@ def _review(model: str, arrival: str, verdict: Literal["accepted", "excluded"]) 
     actor = actor_of(name, json_body())
     with exclusive_registry() as registry:
         bucket, reviews = registry.bucket, ArrivalReviews(registry.bucket, slot.model)
-        if read(PendingReview, bucket, keys.pending_review(slot.model, arrival)) is None:
+        known = keys.is_segment(arrival)
+        if not known or not read(PendingReview, bucket, keys.pending_review(slot.model, arrival)):
             # Serving reads no tables, so it knows of an arrival only that it was parked.
             raise NothingParked(slot.model, arrival)
         review = reviews.decide(arrival, verdict, actor)
@@ -107,14 +108,15 @@ def _review(model: str, arrival: str, verdict: Literal["accepted", "excluded"]) 
     return _decided(review.model_dump(mode="json"))
 
 
-def _named(version: str) -> str:
+def _named(model: str, version: str) -> str:
     """The version in a path.
 
     Raises:
-        BadInput: not the name of a version.
+        NotServed: no version can have this name.
     """
     if not keys.is_version(version):
-        raise BadInput("version", expected="the name of a version", found=f"{version!r:.80}")
+        loaded = resources().router.versions(model)
+        raise NotServed(f"{version!r:.80} is not the name of a version", loaded)
     return version
 
 

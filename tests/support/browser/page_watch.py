@@ -64,8 +64,10 @@ def overflow(page: Page) -> int:
 
 def scribble(page: Page) -> None:
     """One stroke across the drawing."""
-    expect(page.locator("#drawing")).to_be_visible()
-    box = page.locator("#drawing").bounding_box()
+    drawing = page.locator("#drawing")
+    expect(drawing).to_be_visible()
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.2)
     page.mouse.down()

@@ -179,7 +179,7 @@ def test_a_decision_needs_a_reason(send, path, body):
 @pytest.mark.parametrize("verb", ["approve", "reject", "promote"])
 @pytest.mark.parametrize(
     ("version", "status", "message"),
-    [(NEVER, 404, "has no version"), ("newest", 400, "expected the name of a version")],
+    [(NEVER, 404, "has no version"), ("newest", 404, "is not the name of a version")],
 )
 def test_a_version_that_does_not_exist_is_named(send, verb, version, status, message):
     response = send(f"{MODEL}/versions/{version}/{verb}")
