@@ -2,9 +2,11 @@
 
 import pytest
 
+from overnight.infra import notification_formats
 from overnight.infra.notification_formats import DEFAULT_KINDS, is_private_host
 from overnight.infra.settings import load
 from overnight.store.errors import ConfigurationError
+from overnight.tasks.notify import message
 
 SECRET = "0123456789abcdef-secret"
 WEBHOOK = {"WEBHOOK_URL": "https://hooks.example/x", "WEBHOOK_SECRET": SECRET}
@@ -112,3 +114,8 @@ def test_a_wrong_time_of_the_summary_is_named(given, monkeypatch, name, value, e
 )  # fmt: skip
 def test_which_hosts_are_ones_own(host, private):
     assert is_private_host(host) is private
+
+
+def test_settings_know_every_kind_of_message() -> None:
+    # Tasks do not read settings, so each has its own list; a trial is sent to every channel.
+    assert {*notification_formats.KINDS, "test"} == set(message.KINDS)

@@ -10,6 +10,7 @@ from overnight.store.registry.alias_log import AliasLog
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
+from tests.support.signing_keys import alias_log
 
 BLANK = {"image": np.zeros((1, 28, 28), np.uint8)}
 FOURS = {"image": bundles.IMAGES[:1]}
@@ -51,6 +52,13 @@ class Unprobed:
 
 
 OUTAGE = StoreUnavailable("http://store", "cut off")
+
+
+def champion(bucket: MemoryBucket) -> str:
+    """The version that the alias log of the digits names."""
+    current = alias_log(bucket, bundles.MODEL).current()
+    assert current is not None
+    return current.version
 
 
 def promote(log: AliasLog, number: int) -> AliasRecord:

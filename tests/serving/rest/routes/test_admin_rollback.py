@@ -11,8 +11,8 @@ from overnight.store.errors import StoreDenied
 from overnight.store.objects import keys
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS, application_of
-from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, settle
-from tests.support.signing_keys import alias_log, signing_registry
+from tests.support.serving.stepped_host import OUTAGE, Flaky, answers, champion, settle
+from tests.support.signing_keys import signing_registry
 
 TOKEN = "a-token-for-tests-only"
 PATH = "/api/models/digits/rollback"
@@ -57,12 +57,6 @@ def send(agent, bucket):
         return client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
 
     return post
-
-
-def champion(bucket) -> str:
-    current = alias_log(bucket, bundles.MODEL).current()
-    assert current is not None
-    return current.version
 
 
 def test_the_previous_version_becomes_champion_with_actor_and_reason(send, bucket, agent):

@@ -9,7 +9,7 @@ from overnight.store.registry.registry import Registry
 from overnight.store.trust.trusted_keys import Trust
 from tests.support.serving import bucket_history, bundles
 from tests.support.serving.clients import LIMITS
-from tests.support.serving.stepped_host import Flaky, answers, settle
+from tests.support.serving.stepped_host import Flaky, answers, champion, settle
 from tests.support.signing_keys import SIGNER, alias_log, named, registry, signing_registry
 
 TOKEN = "a-token-for-tests-only"
@@ -65,12 +65,6 @@ def send(client_of, bucket):
         return client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
 
     return post
-
-
-def champion(bucket) -> str:
-    current = alias_log(bucket, bundles.MODEL).current()
-    assert current is not None
-    return current.version
 
 
 def test_an_approved_version_serves_and_both_records_say_who_and_why(send, bucket, agent):
