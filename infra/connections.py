@@ -45,9 +45,9 @@ def rows_store(settings: Settings, model: str) -> S3Address:
     )
 
 
-def bucket(settings: Settings) -> S3Bucket:
+def bucket(settings: Settings, *, tries: int = 4) -> S3Bucket:
     """The bucket of these settings; no request is sent yet."""
-    return S3Bucket(address(settings))
+    return S3Bucket(address(settings), tries=tries)
 
 
 def trust(settings: Settings) -> Trust:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from overnight.cli.terminal import new_table, open_console
+from overnight.cli.version_names import resolve
 from overnight.infra import connections, keyring
 from overnight.infra.identities import SIGNING, Signing
 from overnight.infra.settings import load
@@ -90,12 +91,17 @@ def show(*, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, indent=2))
         return
-    table = new_table("name", "id", "key", "may sign", "signs here for")
+    table = new_table("name", "id", "may sign", "signs here for")
     for key in keys:
         signs_for = ", ".join(identity for identity in SIGNING if own[identity] == key.key_id)
-        table.add_row(key.name, key.key_id, key.text, key.rights_text, signs_for)
+        table.add_row(key.name, key.key_id, key.rights_text, signs_for)
     console = open_console()
     console.print(table if trusted else f"no key is trusted here: {settings.trusted_keys} has none")
+    if trusted:
+        console.print("\nTo trust one elsewhere, run `overnight keys trust` there with its line:")
+    for key in keys:
+        # One line each, also where the terminal is narrower, so that it can be copied.
+        console.print(f"  {key.line}", soft_wrap=True)
     if not any(own.values()):
         console.print(f"nothing is signed here: there is no {settings.signing_key}")
     for identity, signing in own.items():
@@ -116,6 +122,7 @@ def sign(model: str, version: str | None, *, yes: bool = False) -> None:
     settings = load()
     bucket, signer = connections.bucket(settings), Signer.from_file(settings.signing_key)
     registry = Registry(bucket).model(model)
+    version = resolve(bucket, model, version) if version else None
     names = [version] if version else registry.versions()
     if not names:
         raise NothingPublished(model, Registry(bucket).models())

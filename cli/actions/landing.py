@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
-from overnight.cli.terminal import format_bytes, new_table, open_console
+from overnight.cli.terminal import format_bytes, format_time, new_table, open_console
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
@@ -88,10 +88,12 @@ def _show(model: str, document: Document) -> None:
             arrival["delivered_by"],
         )
     console.print(pending if document["pending"] else f"no arrival of {model} waits")
-    quarantined = new_table("quarantined", "arrival", "delivered", "reason")
+    quarantined = new_table("file", "arrival", "delivered (UTC)", "reason")
     for file in document["quarantined"]:
-        delivered = file["delivered_at"][:19]
+        delivered = format_time(file["delivered_at"])
         quarantined.add_row(file["file"], file["arrival"], delivered, file["reason"])
+    if document["quarantined"]:
+        console.print("in quarantine:")
     console.print(quarantined if document["quarantined"] else "nothing is in quarantine")
     for stray in document["strays"]:
         console.print(f"{stray['key']} is left alone: {stray['why']}")

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from overnight.cli.actions import live_scores
-from overnight.cli.terminal import new_table, open_console
+from overnight.cli.terminal import format_time, new_table, open_console
+from overnight.cli.version_names import resolve
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
@@ -19,16 +20,20 @@ from overnight.store.trust.request_proof import format_actor
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.evaluation.judge import Verdict
 
+# From this width on the messages of gates have a column.
+_WIDE = 120
+
 
 def run(model: str, version: str, *, as_json: bool) -> None:
     """Print the card of a version, or of the champion.
 
     Raises:
-        NothingPublished: the model has no champion. UnknownVersion: there is no such version.
+        UnknownModel: no model is called so. NothingPublished: the model has no champion.
+        UnknownVersion, AmbiguousVersion: no version begins so, or several do.
     """
     settings = load()
     bucket, trust = connections.bucket(settings), connections.known_trust(settings)
-    document, manifest = gather(bucket, model, version, trust=trust)
+    document, manifest = gather(bucket, model, resolve(bucket, model, version), trust=trust)
     if "report.html" in manifest.files:
         path = f"api/models/{model}/versions/{manifest.version}/report"
         document["report"] = f"{settings.answers_url}/{path}"
@@ -75,19 +80,23 @@ def _print(document: Document, manifest: Manifest, console: Console) -> None:
     champion = " (champion)" if document["champion"] else ""
     console.print(f"{manifest.model} {manifest.version}{champion}", style="bold")
     if "report" in document:
-        console.print(f"report: {document['report']}")
+        # Unwrapped, so that it can be copied or followed.
+        console.print(f"report: {document['report']}", soft_wrap=True)
     if tombstone := document["collected"]:
         console.print(f"files deleted on {tombstone['at'][:10]} by {tombstone['by']}")
     console.print(_lineage(manifest, document["decision"], document["signers"]))
     console.print(_measurements(manifest.measurements))
     if document["live"]:
         console.print(live_scores.table(document["live"]))
-    console.print(_gates(manifest.findings))
-    history = new_table("when", "action", "by", "reason", title="as champion")
+    wide = console.width >= _WIDE
+    console.print(gates_table(manifest.findings, wide=wide))
+    for finding in () if wide else Verdict(manifest.findings).refused:
+        console.print(f"{finding.name}: {finding.message}")
+    history = new_table("when (UTC)", "action", "by", "reason", title="as champion")
     for record in document["history"]:
         replaced = record["version"] != manifest.version
         action = f"replaced by {record['version']}" if replaced else record["action"]
-        history.add_row(record["at"][:19], action, _by(record), record["reason"])
+        history.add_row(format_time(record["at"]), action, _by(record), record["reason"])
     if document["history"]:
         console.print(history)
 
@@ -98,9 +107,9 @@ def _lineage(manifest: Manifest, decision: Document | None, signers: list[str]) 
     settings = ", ".join(f"{name} {value}" for name, value in training.settings.items())
     dirty = "" if code.clean else " with changes"
     rows = {
-        "made": f"{manifest.created_at:%Y-%m-%d %H:%M:%S} by run {manifest.run.name}",
-        "data": f"{data.rows:,} rows of {data.arrivals} arrivals, dataset version "
-        f"{data.dataset_version}, {data.digest[:12]}",
+        "made": f"{format_time(manifest.created_at)} UTC by run {manifest.run.name}",
+        "data": f"{data.rows:,} rows of {data.arrivals} arrival{'s' * (data.arrivals != 1)}, "
+        f"dataset version {data.dataset_version}, {data.digest[:12]}",
         "holdout": f"{data.holdout_rows:,} rows, {data.holdout_digest[:12]}"
         + (f", of {' and '.join(data.judged_by)}" if data.judged_by else ""),
         "code": f"{code.commit[:12]}{dirty}, {code.digest[:12]}",
@@ -111,7 +120,7 @@ def _lineage(manifest: Manifest, decision: Document | None, signers: list[str]) 
         "signed by": ", ".join(signers) or f"nobody: `overnight keys sign {manifest.model}`",
         "decision": f"{decision['verdict']} by {_by(decision)}: {decision['reason']}"
         if decision
-        else "waits for approval",
+        else "pending approval",
     }
     if (run := manifest.run).by:
         by = format_actor(run.by, authenticated=run.authenticated)
@@ -147,11 +156,13 @@ def _measurements(measurements: tuple[Measurement, ...]) -> Table:
     return table
 
 
-def _gates(findings: tuple[Finding, ...]) -> Table:
-    table = new_table("", "gate", "slice", "value", "criterion", "message", title="gates")
+def gates_table(findings: tuple[Finding, ...], *, wide: bool) -> Table:
+    """Every gate; on a narrow terminal the messages are left to those that refused."""
+    columns = ("result", "gate", "metric", "value", "criterion", *(["message"] if wide else []))
+    table = new_table(*columns, title="gates")
     for finding in findings:
         mark = "–" if not finding.applicable else "passed" if finding.passed else "REFUSED"
         value = "" if finding.value is None else figure(finding.value)
-        where = finding.where.removeprefix(" on ")
-        table.add_row(mark, finding.gate, where, value, finding.criterion, finding.message)
+        cells = (mark, finding.gate, f"{finding.metric}{finding.where}", value, finding.criterion)
+        table.add_row(*cells, *([finding.message] if wide else []))
     return table

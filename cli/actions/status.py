@@ -3,16 +3,19 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
 from overnight.cli.actions import live_scores, status_notices
 from overnight.cli.actions.monitoring import monitor
-from overnight.cli.terminal import new_table, open_console
+from overnight.cli.actions.run_table import print_runs
+from overnight.cli.runs import listing
+from overnight.cli.terminal import format_time, new_table, open_console
+from overnight.cli.version_names import ShortNames, version_names
+from overnight.cli.watch import watch
 from overnight.infra import connections
-from overnight.infra.prefect_api import TAG, Document, PrefectApi
+from overnight.infra.prefect_api import Document, PrefectApi
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import held_runs, local_secrets, state_file
 from overnight.infra.stack.prefect_services import ui_url
@@ -20,39 +23,30 @@ from overnight.store.errors import OvernightError
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.s3 import S3Bucket
 from overnight.store.registry.registry import ModelRegistry, Registry
-from overnight.tasks import outcomes
 from overnight.tasks.data.learned_arrivals import ArrivalVersions
 
 _LAST_RUNS = 10
 _NO_RUNS: Document = {"runs": [], "waiting_runs": [], "paused_schedules": []}
-_FLOWS = {
-    "retrain",
-    "ingest",
-    "accept",
-    "promote",
-    "rollback",
-    "challenge",
-    "reproduce",
-    "tune",
-    "notify",
-    "summary",
-    "monitor",
-}
 
 
-def run(*, as_json: bool) -> None:
+def run(*, as_json: bool, watching: bool = False) -> None:
     """Print the status; a part that does not answer is listed as a problem, and the rest is stack.
 
     Raises:
         SystemExit: with 1, when something is not ready.
+        WrongArgument: `watching`, and the output is no terminal.
     """
     settings = load()
+    if watching:
+        console = open_console()
+        watch(lambda: show(gather(settings), console), console)
+        return
     document = gather(settings)
     if as_json:
         print(json.dumps(document, indent=2))
     else:
         console = open_console()
-        _show(document, console)
+        show(document, console)
         status_notices.print_sign_in(settings, console)
     sys.exit(0 if document["ready"] and not document["problems"] else 1)
 
@@ -122,9 +116,18 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
         problems, lambda: monitor.newest(bucket, model), (None, list[str]())
     )
     problems += damaged
+    names = _or_problem(problems, lambda: version_names(bucket, model), [])
+    common: Document = {
+        "waiting": waiting,
+        "pending": _or_problem(
+            problems, lambda: status_notices.pending_versions(registry, names), []
+        ),
+        "versions": names,
+        "monitoring": monitored,
+    }
     if current is None:
         empty: Document = dict.fromkeys(("champion", "challenger", "live"))
-        return empty | {"acknowledgements": [], "waiting": waiting, "monitoring": monitored}
+        return empty | common | {"acknowledgements": []}
     return {
         "champion": current.model_dump(
             mode="json", exclude={"format", "id", "terms", "champion_sequence", "signed"}
@@ -137,8 +140,7 @@ def of_model(bucket: Bucket, settings: Settings, model: str, problems: list[str]
         "live": _or_problem(
             problems, lambda: live_scores.newest(bucket, model, current.version), None
         ),
-        "waiting": waiting,
-        "monitoring": monitored,
+        **common,
     }
 
 
@@ -149,12 +151,12 @@ def _runs_and_pauses(api: PrefectApi, settings: Settings, problems: list[str]) -
     """
     problems += held_runs.pauses(api, settings.work_pool, ui=ui_url(settings))
     return {
-        "runs": _runs(api),
+        "runs": listing.recent(api, limit=_LAST_RUNS),
         "waiting_runs": [
             {
                 "name": run["name"],
                 "id": run["id"],
-                "flow": _flow_and_model(run),
+                "flow": listing.flow_and_model(run),
                 "state": run["state_name"],
                 "since": run["expected_start_time"],
             }
@@ -164,106 +166,86 @@ def _runs_and_pauses(api: PrefectApi, settings: Settings, problems: list[str]) -
     }
 
 
-def _runs(api: PrefectApi) -> list[Document]:
-    runs = api.filter(
-        "/flow_runs",
-        flow_runs={"tags": {"all_": [TAG]}, "state": {"type": {"not_any_": ["SCHEDULED"]}}},
-        sort="EXPECTED_START_TIME_DESC",
-        limit=_LAST_RUNS,
-    )
-    ends = [outcomes.of_state(run["state"]) for run in runs]
-    return [
-        {
-            "name": run["name"],
-            "id": run["id"],
-            "flow": _flow_and_model(run),
-            "state": end.outcome,
-            "type": run["state_type"],
-            "message": end.message or None,
-            "started": run["start_time"],
-            "seconds": _seconds(run, datetime.now(UTC)),
-        }
-        for run, end in zip(runs, ends, strict=True)
-    ]
-
-
-def _seconds(run: Document, now: datetime) -> float:
-    """How long a run took, or since when it runs: Prefect counts that only when it has ended."""
-    if run["state_type"] == "RUNNING" and run["start_time"]:
-        return round((now - datetime.fromisoformat(run["start_time"])).total_seconds(), 1)
-    return round(float(run["total_run_time"]), 1)
-
-
-def _flow_and_model(run: Document) -> str:
-    """`retrain/digits`: the flow is a tag of its deployment, the model a parameter of the run.
-
-    Of a flow that is about no single model, such as `summary`, its name alone.
-    """
-    flow = next((tag for tag in run["tags"] if tag in _FLOWS), "?")
-    model = run["parameters"].get("model")
-    return f"{flow}/{model}" if model else flow
-
-
-def _show(document: Document, console: Console) -> None:
-    services = new_table("service", "state", "address", "restarts", "")
-    for service in document["services"]:
-        services.add_row(
-            service["title"],
-            service["condition"],
-            service["address"],
-            str(service["restarts"]),
-            service["message"],
-        )
-    console.print(services if document["services"] else "no service of this home was started yet")
-    if document["services"] and not document["supervised"]:
-        console.print("no supervisor restarts them: run `overnight up`")
-    console.print(f"token for administration: {document['administration']}")
-    champions = new_table("model", "champion", "since", "by", "reason", "acknowledged by")
+def show(document: Document, console: Console) -> None:
+    """Print the status as tables, and what else there is to say in lines below them."""
+    _show_services(document, console)
+    _show_champions(document, console)
     for model, status in document["models"].items():
-        champion = status["champion"] or dict.fromkeys(("version", "at", "by", "reason"), "—")
-        replicas = ", ".join(
-            replica["replica"] + ("" if replica["serving"] else f" refused: {replica['reason']}")
-            for replica in status["acknowledgements"]
-        )
-        champions.add_row(
-            model,
-            champion["version"],
-            champion["at"][:19],
-            champion["by"],
-            champion["reason"],
-            replicas or "—",
-        )
-    if document["models"]:
-        console.print(champions)
-    for model, status in document["models"].items():
-        for line in _notices(model, status):
+        for line in notices(model, status, _short_names(status, console)):
             console.print(line)
     _show_runs(document, console)
     for problem in document["problems"]:
         console.print(problem, style="red")
 
 
+def _show_services(document: Document, console: Console) -> None:
+    messages = any(service["message"] for service in document["services"])
+    services = new_table(
+        "service", "state", "address", "restarts", *(["message"] if messages else [])
+    )
+    for service in document["services"]:
+        cells = (service["title"], service["condition"], service["address"])
+        services.add_row(
+            *cells, str(service["restarts"]), *([service["message"]] if messages else [])
+        )
+    console.print(services if document["services"] else "no service of this home was started yet")
+    if document["services"] and not document["supervised"]:
+        console.print("no supervisor restarts them: run `overnight up`")
+    console.print(f"token for administration: {document['administration']}", soft_wrap=True)
+
+
+def _show_champions(document: Document, console: Console) -> None:
+    champions = new_table("model", "champion", "since (UTC)", "by", "reason", "acknowledged by")
+    for model, status in document["models"].items():
+        champion = status["champion"]
+        if champion is None:
+            champions.add_row(model, "none", "", "", "", "")
+            continue
+        replicas = ", ".join(
+            replica["replica"] + ("" if replica["serving"] else f" refused: {replica['reason']}")
+            for replica in status["acknowledgements"]
+        )
+        champions.add_row(
+            model,
+            _short_names(status, console)(champion["version"]),
+            format_time(champion["at"]),
+            champion["by"],
+            champion["reason"],
+            replicas or "nobody",
+        )
+    if document["models"]:
+        console.print(champions)
+
+
+def _short_names(status: Document, console: Console) -> ShortNames:
+    return ShortNames(status["versions"] if console.is_terminal else None)
+
+
 def _show_runs(document: Document, console: Console) -> None:
     """The runs that wait, the last ones, and the schedules that are paused."""
-    runs = new_table("run", "flow", "state", "seconds", "message")
-    for run in document["waiting_runs"]:
-        runs.add_row(run["name"], run["flow"], run["state"], "", f"waits since {run['since'][:19]}")
-    for run in document["runs"]:
-        message = (run["message"] or "")[:100]
-        runs.add_row(run["name"], run["flow"], run["state"], f"{run['seconds']}", message)
-    if document["runs"] or document["waiting_runs"]:
-        console.print(runs)
+    waiting = [
+        {**run, "message": "has not begun", "started": run["since"], "seconds": None}
+        for run in document["waiting_runs"]
+    ]
+    runs = [*waiting, *document["runs"]]
+    if runs:
+        print_runs(runs, console)
     for schedule in document["paused_schedules"]:
         console.print(schedule, style="yellow")
 
 
-def _notices(model: str, status: Document) -> Iterator[str]:
-    """The monitor, the live score, the challenge, and the arrivals that wait for review."""
+def notices(model: str, status: Document, short: ShortNames) -> Iterator[str]:
+    """The monitor, the live score, the challenge, and what waits for a person."""
     if status["monitoring"]:
         yield monitor.status_line(model, status["monitoring"])
     if status["live"]:
         yield live_scores.line(model, status["live"])
     if status["challenger"]:
-        yield status_notices.challenge_line(model, status["challenger"])
+        yield status_notices.challenge_line(model, status["challenger"], short)
+    for version in status["pending"]:
+        yield (
+            f"{model}: {short(version)} waits for approval: overnight approve {model} "
+            f"{short(version)}, or overnight reject {model} {short(version)} --reason …"
+        )
     for review in status["waiting"]:
         yield from status_notices.review_lines(model, review)

@@ -1,9 +1,11 @@
 """What `overnight status` reports besides its tables: challenges, reviews, unloadable champions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
+from overnight.cli.terminal import format_time
+from overnight.cli.version_names import ShortNames
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings
 from overnight.infra.stack import local_secrets
@@ -14,6 +16,9 @@ from overnight.store.registry.challenges import Challenges
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
 from overnight.tasks.data.learned_arrivals import ArrivalVersions, open_reviews
+
+# An older version that nobody decided about was compared with a champion that has long gone.
+_NEWEST_VERSIONS = 20
 
 
 def print_sign_in(settings: Settings, console: Console) -> None:
@@ -36,18 +41,28 @@ def challenge(registry: ModelRegistry) -> Document | None:
     }
 
 
-def challenge_line(model: str, challenge: Document) -> str:
+def challenge_line(model: str, challenge: Document, short: ShortNames) -> str:
     """The challenge in one sentence."""
     terms = challenge["terms"] or {"mode": "nothing", "share": 0}
     unit = "clients" if terms["mode"] == "canary" else "requests"
     line = (
-        f"{model}: {challenge['version']} challenges as {terms['mode']} with {terms['share']:.0%} "
-        f"of the {unit} since {challenge['since'][:19]}, by {challenge['by']}: "
-        f"{challenge['reason']}"
+        f"{model}: {short(challenge['version'])} challenges as {terms['mode']} with "
+        f"{terms['share']:.0%} of the {unit} since {format_time(challenge['since'])} UTC, "
+        f"by {challenge['by']}: {challenge['reason']}"
     )
     if withdrawal := challenge["withdrawn"]:
         return f"{line}; withdrawn by {withdrawal['replica']}: {withdrawal['reason']}"
     return line
+
+
+def pending_versions(registry: ModelRegistry, versions: Sequence[str]) -> list[str]:
+    """The newest of some versions that passed their gates and wait for a person's decision."""
+    newest = registry.readable_manifests(versions[-_NEWEST_VERSIONS:])
+    return [
+        version
+        for version, manifest in newest.items()
+        if manifest.approval == "manual" and registry.decisions.find(version) is None
+    ]
 
 
 def pending_reviews(
@@ -70,7 +85,8 @@ def pending_reviews(
 def review_lines(model: str, review: Document) -> Iterator[str]:
     """An arrival that waits for review, its findings, and the commands that decide about it."""
     arrival = review["arrival"]
-    yield f"{model}: arrival {arrival} waits for review since {review['since'][:19]}:"
+    since = format_time(review["since"])
+    yield f"{model}: arrival {arrival} waits for review since {since} UTC:"
     for finding in review["findings"]:
         yield f"  {finding}"
     for command, meaning in (("accept", "learn from it"), ("exclude", "leave it out")):

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Sequence
 
-from overnight.cli.terminal import new_table, open_console
+from rich.console import Console
+
+from overnight.cli.terminal import format_time, new_table, open_console
+from overnight.cli.version_names import ShortNames, check_known, shortener
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
@@ -29,40 +32,51 @@ _FIELDS = (
 
 
 def run(model: str, *, as_json: bool) -> None:
-    """Print every version, oldest first.
+    """Print every version: newest first for people, oldest first as JSON.
 
     Raises:
-        NothingPublished: nothing of this name was ever published.
+        UnknownModel: no model is called so. NothingPublished: it has no version yet.
     """
     settings = load()
-    rows = gather(connections.bucket(settings), model, trust=connections.known_trust(settings))
+    bucket = connections.bucket(settings)
+    check_known(bucket, model)
+    rows = gather(bucket, model, trust=connections.known_trust(settings))
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        show(rows)
+        console = open_console()
+        show(rows, console, shortener(bucket, model, console))
 
 
-def show(rows: Sequence[Document]) -> None:
-    """Print the versions as a table."""
-    table = new_table("version", "made", "rows", "quality", "decision", "champion since")
-    for row in rows:
+def show(rows: Sequence[Document], console: Console, short: ShortNames) -> None:
+    """Print the versions as a table, the newest first."""
+    table = new_table("version", "made (UTC)", "rows", "quality", "state")
+    for row in reversed(rows):
         if row["error"]:
-            table.add_row(row["version"], "", "", "", f"damaged: {row['error']}", "", style="red")
+            damaged = f"damaged: {row['error']}"
+            table.add_row(short(row["version"]), "", "", "", damaged, style="red")
             continue
-        quality = _quality(row)
-        decision = f"{row['decision']} by {row['decided_by']}" if row["decision"] else "waits"
-        decision += f"; files deleted {row['collected'][:10]}" if row["collected"] else ""
-        since = (row["champion_since"] or "")[:19]
         table.add_row(
-            row["version"],
-            row["made"][:19],
+            short(row["version"]),
+            format_time(row["made"]),
             f"{row['rows']:,}",
-            quality,
-            decision,
-            since,
-            style="bold" if since else "",
+            _quality(row),
+            _state(row),
+            style="bold" if row["champion_since"] else "",
         )
-    open_console().print(table)
+    console.print(table)
+
+
+def _state(row: Document) -> str:
+    """Whether a version serves, who decided about it, and whether its files are gone."""
+    parts = []
+    if row["champion_since"]:
+        parts.append(f"champion since {format_time(row['champion_since'])}")
+    decided = row["decision"] and f"{row['decision']} by {row['decided_by']}"
+    parts.append(decided or "pending approval")
+    if row["collected"]:
+        parts.append(f"files deleted {row['collected'][:10]}")
+    return "; ".join(parts)
 
 
 def gather(bucket: Bucket, model: str, *, trust: Trust | None = None) -> list[Document]:
@@ -80,7 +94,7 @@ def gather(bucket: Bucket, model: str, *, trust: Trust | None = None) -> list[Do
 def _quality(row: Document) -> str:
     if row["metric"] is None:
         return "—"
-    figure = f"{row['value']:.2%}" if row["metric"] == "accuracy" else f"{row['value']:.4g}"
+    figure = f"{row['value'] * 100:.2f} %" if row["metric"] == "accuracy" else f"{row['value']:.4g}"
     return f"{row['metric']} {figure}"
 
 

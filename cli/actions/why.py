@@ -69,9 +69,9 @@ def _print(model: str, plan: DryRun) -> None:
             by = format_actor(run.by, authenticated=run.authenticated)
             console.print(f"{plan.champion.version} was made because of: {run.why} (by {by})")
         console.print(f"{model}, since {plan.champion.version} was made:", style="bold")
-        table = new_table("", "axis", "")
+        table = new_table("changed", "what", "details")
         for axis in plan.axes:
-            mark = "changed" if axis.changed else "same"
+            mark = "yes" if axis.changed else "no"
             table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
         console.print(table)
     console.print(describe(plan))

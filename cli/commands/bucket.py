@@ -44,7 +44,7 @@ def verify(
 
         overnight verify --repair --from /backup/monday
     """
-    from overnight.cli.actions import verify as verify_action
+    from overnight.cli.actions.bucket import verify as verify_action
 
     if source is not None and not repair:
         raise typer.BadParameter("goes with --repair", param_hint="--from")
@@ -57,7 +57,7 @@ def gc(
     model: OneModel = None,
     *,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete; without it, only list.")
+        bool, typer.Option("--delete/--dry-run", help="Delete what is listed, or only list it.")
     ] = False,
     keep: Annotated[
         int, typer.Option(min=1, help="Newest versions and last champions to keep.")
@@ -77,7 +77,7 @@ def gc(
     promoted, the last champions, and versions that a kept one continued from. Unfinished versions
     and files of tables that no version needs are deleted after the days of grace.
 
-    Safe during pipeline runs and serving. Exits with 0, and with 4 when there is nothing to delete.
+    Safe during pipeline runs and serving. Exits with 0, also when there is nothing to delete.
 
     Examples:
 
@@ -85,7 +85,7 @@ def gc(
 
         overnight gc digits --keep 30 --days 90 --delete
     """
-    from overnight.cli.actions import gc as gc_action
+    from overnight.cli.actions.bucket import gc as gc_action
 
     gc_action.run(
         model, delete=delete, keep=keep, days=days, grace_days=grace_days, as_json=as_json
@@ -103,7 +103,7 @@ def export(
 
         overnight export /backup/monday
     """
-    from overnight.cli.actions import transfer
+    from overnight.cli.actions.bucket import transfer
 
     transfer.export(folder)
 
@@ -124,6 +124,6 @@ def import_(
 
         OVERNIGHT_S3_ENDPOINT=https://s3.example.com overnight import /backup/monday
     """
-    from overnight.cli.actions import transfer
+    from overnight.cli.actions.bucket import transfer
 
     transfer.import_(folder)

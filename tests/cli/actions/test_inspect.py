@@ -5,6 +5,8 @@ import json
 import pytest
 
 from overnight.cli.actions import landing, live_scores, show, status, status_notices, versions
+from overnight.cli.terminal import open_console
+from overnight.cli.version_names import ShortNames
 from overnight.infra.settings import load
 from overnight.infra.stack.ports import free_port
 from overnight.store.datasets.arrival_reviews import ArrivalReviews
@@ -62,7 +64,7 @@ def test_a_damaged_manifest_is_a_row_and_hides_no_other(bucket, damage, capsys):
     bucket._objects[keys.manifest("digits", OLDER)] = DAMAGED[damage]
 
     damaged, sound = versions.gather(bucket, "digits")
-    versions.show([damaged, sound])
+    versions.show([damaged, sound], open_console(), ShortNames(None))
 
     assert damaged["version"] == OLDER
     assert f"{OLDER}/manifest.json" in damaged["error"]
@@ -298,7 +300,7 @@ def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
     record = challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "a try"))
 
     status = status_notices.challenge(registry(bucket))
-    line = status_notices.challenge_line("digits", status)
+    line = status_notices.challenge_line("digits", status, ShortNames(None))
 
     assert line.startswith(f"digits: {OLDER} challenges as canary with 25% of the clients since")
     assert line.endswith("by bob: a try")
@@ -307,7 +309,9 @@ def test_a_challenge_is_shown_while_it_runs_and_after_its_withdrawal(bucket):
     withdrawal = Withdrawal(replica="here", version=OLDER, reason="too slow")
     challenges(bucket, record.model).withdraw(record, withdrawal)
     status = status_notices.challenge(registry(bucket))
-    assert status_notices.challenge_line("digits", status).endswith("withdrawn by here: too slow")
+    assert status_notices.challenge_line("digits", status, ShortNames(None)).endswith(
+        "withdrawn by here: too slow"
+    )
 
     challenges(bucket, "digits").start(OLDER, terms=terms, actor=Actor("bob", "again"))
     challenges(bucket, "digits").stop(Actor("bob", "enough"))

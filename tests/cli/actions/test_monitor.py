@@ -7,7 +7,8 @@ import pytest
 
 from overnight.cli.actions import status
 from overnight.cli.actions.monitoring import monitor
-from overnight.cli.runs import exit_codes
+from overnight.cli.runs import exit_codes, listing
+from overnight.cli.version_names import ShortNames
 from overnight.infra.settings import load
 from overnight.store.errors import BadKey, ConfigurationError
 from overnight.store.objects import keys
@@ -158,7 +159,7 @@ def test_the_status_says_healthy_or_alarm_since(
     document = status.of_model(bucket, load(), "digits", [])
 
     assert document["monitoring"]["healthy"] is not alarmed
-    assert next(status._notices("digits", document)).startswith(line)
+    assert next(status.notices("digits", document, ShortNames(None))).startswith(line)
 
 
 def test_a_damaged_record_is_a_problem_of_the_status_and_hides_nothing(
@@ -179,7 +180,7 @@ def test_a_run_that_is_running_has_the_seconds_since_it_began(state: str, second
     # Prefect has counted nothing of it yet, or the time before it was started again.
     run = {"state_type": state, "start_time": AT.isoformat(), "total_run_time": 12.3}
 
-    assert status._seconds(run, AT + timedelta(seconds=90)) == seconds
+    assert listing.duration(run, AT + timedelta(seconds=90)) == seconds
 
 
 def test_a_drifted_run_ends_the_command_with_three() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from overnight.cli.actions import gc
+from overnight.cli.actions.bucket import gc
 from overnight.infra import connections
 from overnight.store.errors import CollectedVersion, StoreDenied, UnknownVersion
 from overnight.store.maintenance.garbage_collection import collect

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from overnight.cli.runs.exit_codes import DONE, FAILED, NOTHING_TO_DO
+from overnight.cli.runs.exit_codes import DONE, FAILED
 from overnight.cli.runs.follow import user
 from overnight.cli.terminal import format_bytes, new_table, open_console
+from overnight.cli.version_names import ShortNames
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
@@ -38,7 +39,7 @@ def run(
     grace_days: float,
     as_json: bool = False,
 ) -> None:
-    """List what may be deleted, and delete it with `delete`; exits with 4 when there is nothing.
+    """List what may be deleted, and delete it with `delete`; to have nothing to delete is success.
 
     A model with an unreadable record is skipped and reported, and the exit code is 1.
 
@@ -75,7 +76,7 @@ def run(
         console.print(f"{total} may be deleted; nothing was removed: --delete does it")
     for name, reason in skipped.reasons.items():
         console.print(f"{name} is skipped: {reason}")
-    sys.exit(FAILED if skipped.reasons else NOTHING_TO_DO if nothing else DONE)
+    sys.exit(FAILED if skipped.reasons else DONE)
 
 
 def to_json(
@@ -211,12 +212,14 @@ def _print(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[L
         reasons = dict(plan.staying)
         reasons |= dict.fromkeys(plan.unfinished, "it may be in progress")
         reasons |= dict.fromkeys(plan.returning, "it is restored: its collection was interrupted")
+        listed = (*reasons, *(deletion.version for deletion in plan.leaving))
+        short = ShortNames(listed if console.is_terminal else None)
         for version, reason in reasons.items():
-            kept.add_row(plan.model, version, reason)
+            kept.add_row(plan.model, short(version), reason)
         for deletion in plan.leaving:
             size = format_bytes(deletion.size_bytes)
             files = str(len(deletion.files))
-            deletions.add_row(plan.model, deletion.version, files, size, deletion.reason)
+            deletions.add_row(plan.model, short(deletion.version), files, size, deletion.reason)
     for table in tables:
         deletions.add_row(
             table.model,

@@ -2,12 +2,13 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from overnight.cli.terminal import new_table, open_console, progress_bars
+from overnight.cli.terminal import open_console, progress_bars
 from overnight.infra import connections
 from overnight.infra.prefect_api import Document
 from overnight.infra.settings import Settings, load
@@ -133,12 +134,11 @@ def _notes(audit: Audit) -> list[Observation]:
 
 
 def _print(audit: Audit, added: list[str], lost: list[str], console: Console) -> None:
-    table = new_table("model", *_KINDS, "findings")
     for model, tally in audit.tallies.items():
-        counts = (sum(tally.get(kind, 0) for kind in kinds) for kinds in _KINDS.values())
         findings = sum(finding.model == model for finding in audit.findings)
-        table.add_row(model, *map(str, counts), str(findings), style="red" if findings else "")
-    console.print(table if audit.tallies else "the bucket is empty")
+        console.print(_counts(model, tally, findings), style="red" if findings else "")
+    if not audit.tallies:
+        console.print("the bucket is empty")
     for key in added:
         console.print(f"added   {key}", style="green")
     for key in lost:
@@ -157,3 +157,13 @@ def _print(audit: Audit, added: list[str], lost: list[str], console: Console) ->
     count = len(audit.findings)
     summary = f"{count} finding{'s' * (count > 1)}" if count else "no findings"
     console.print(summary, style="bold")
+
+
+def _counts(model: str, tally: Mapping[str, int], findings: int) -> str:
+    """What was read of a model, in one sentence: a table of as many columns fits no terminal."""
+    counts = {name: sum(tally.get(kind, 0) for kind in kinds) for name, kinds in _KINDS.items()}
+    read = ", ".join(
+        f"{count:,} {name.removesuffix('s') if count == 1 else name}"
+        for name, count in counts.items()
+    )
+    return f"{model}: {read}; {findings or 'no'} finding{'s' * (findings != 1)}"
