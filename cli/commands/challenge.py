@@ -54,7 +54,7 @@ def challenge(
 
         overnight challenge digits --stop --reason "seen enough"
     """
-    from overnight.cli.runs import start
+    from overnight.cli.runs import request_checks, start
 
     if stop:
         if version is not None or shadow is not None:
@@ -67,7 +67,7 @@ def challenge(
         raise typer.BadParameter("expected more than 0", param_hint="--share")
     parameters = {
         "action": "start",
-        "version": version,
+        "version": request_checks.version(model, version),
         "mode": "shadow" if shadow else "canary",
         "share": share,
         "maximum_error_share": maximum_error_share,

@@ -18,14 +18,17 @@ def promote(model: Model, version: Version, *, reason: RequiredReason) -> None:
 
         overnight promote digits 20261122T020000-0123456789ab --reason "the new one misreads 7"
     """
-    _decide("promote", model, {"version": version, "decision": "move"}, reason)
+    _decide(model, version, "move", reason)
 
 
 def rollback(
     model: Model,
     *,
     to: Annotated[
-        str | None, typer.Option(help="An approved version; the previous champion when left out.")
+        str | None,
+        typer.Option(
+            help="An approved version, or its beginning; the previous champion if left out."
+        ),
     ] = None,
     reason: RequiredReason,
 ) -> None:
@@ -37,8 +40,12 @@ def rollback(
 
         overnight rollback digits --to 20261122T020000-0123456789ab --reason "known to be good"
     """
-    from overnight.cli.runs import start
+    from overnight.cli.runs import request_checks, start
 
+    if to:
+        to = request_checks.version(model, to)
+    else:
+        request_checks.rollback(model)
     start.run("rollback", model, {"to": to} if to else {}, reason=reason, signed=("to",))
 
 
@@ -49,17 +56,17 @@ def approve(model: Model, version: Version, *, reason: Reason = "") -> None:
 
         overnight approve digits 20261122T020000-0123456789ab --reason "looked at its mistakes"
     """
-    _decide("promote", model, {"version": version, "decision": "approve"}, reason)
+    _decide(model, version, "approve", reason)
 
 
 def reject(model: Model, version: Version, *, reason: RequiredReason) -> None:
-    """Reject a version that waits, for ever.
+    """Reject a version that waits; this is permanent.
 
     Examples:
 
         overnight reject digits 20261122T020000-0123456789ab --reason "trained on a bad batch"
     """
-    _decide("promote", model, {"version": version, "decision": "reject"}, reason)
+    _decide(model, version, "reject", reason)
 
 
 def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
@@ -69,7 +76,7 @@ def accept(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 
         overnight accept digits night-0007 --reason "the new scanner; looked at 50 of them"
     """
-    _decide("accept", model, {"arrival": arrival, "decision": "accept"}, reason)
+    _review(model, arrival, "accept", reason)
 
 
 def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
@@ -81,10 +88,19 @@ def exclude(model: Model, arrival: Arrival, *, reason: RequiredReason) -> None:
 
         overnight exclude digits night-0007 --reason "scanned upside down"
     """
-    _decide("accept", model, {"arrival": arrival, "decision": "exclude"}, reason)
+    _review(model, arrival, "exclude", reason)
 
 
-def _decide(flow: str, model: str, parameters: dict[str, str], reason: str) -> None:
-    from overnight.cli.runs import start
+def _decide(model: str, version: str, decision: str, reason: str) -> None:
+    from overnight.cli.runs import request_checks, start
 
-    start.run(flow, model, parameters, reason=reason, signed=tuple(parameters))
+    parameters = {"version": request_checks.version(model, version), "decision": decision}
+    start.run("promote", model, parameters, reason=reason, signed=tuple(parameters))
+
+
+def _review(model: str, arrival: str, decision: str, reason: str) -> None:
+    from overnight.cli.runs import request_checks, start
+
+    request_checks.arrival(model, arrival, excluded=decision == "exclude")
+    parameters = {"arrival": arrival, "decision": decision}
+    start.run("accept", model, parameters, reason=reason, signed=tuple(parameters))

@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
-from overnight.cli.commands.parameters import AsJson, Model, Wait
+from overnight.cli.commands.parameters import AsJson, Model, Wait, Watch
+
+VersionOrChampion = Annotated[
+    str, typer.Argument(help="A version, the beginning of one, or champion.")
+]
 
 
-def status(*, as_json: AsJson = False) -> None:
+def status(*, watch: Watch = False, as_json: AsJson = False) -> None:
     """Services, addresses, each model's champion and who acknowledged it, and the last runs.
 
     Exits with 0 when everything is ready, and with 1 when something is not.
@@ -21,7 +25,9 @@ def status(*, as_json: AsJson = False) -> None:
     """
     from overnight.cli.actions import status as status_action
 
-    status_action.run(as_json=as_json)
+    if watch and as_json:
+        raise typer.BadParameter("--watch draws tables; leave out --json")
+    status_action.run(watching=watch, as_json=as_json)
 
 
 def landing(model: Model, *, as_json: AsJson = False) -> None:
@@ -56,7 +62,9 @@ def versions(model: Model, *, as_json: AsJson = False) -> None:
 
 def show(
     model: Model,
-    version: Annotated[str, typer.Argument(help="A version, or champion.")] = "champion",
+    version: Annotated[
+        str, typer.Argument(help="A version, its beginning, or champion.")
+    ] = "champion",
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +117,9 @@ def why(
 
 
 def reproduce(
-    model: Annotated[str, typer.Argument(help="MODEL for its champion, or MODEL@VERSION.")],
+    model: Annotated[
+        str, typer.Argument(help="MODEL for its champion, or MODEL@VERSION or its beginning.")
+    ],
     *,
     wait: Wait = True,
 ) -> None:
@@ -124,16 +134,19 @@ def reproduce(
 
         overnight reproduce digits@20261122T020000-0123456789ab
     """
-    from overnight.cli.runs import start
+    from overnight.cli.runs import request_checks, start
 
     name, _, version = model.partition("@")
+    version = version and request_checks.version(name, version)
     start.run("reproduce", name, {"version": version} if version else {}, wait=wait)
 
 
 def diff(
     model: Model,
-    first: Annotated[str, typer.Argument(help="A version, or champion.")],
-    second: Annotated[str, typer.Argument(help="Another one, or champion.")] = "champion",
+    first: Annotated[str, typer.Argument(help="A version, its beginning, or champion.")],
+    second: Annotated[
+        str, typer.Argument(help="Another one, its beginning, or champion.")
+    ] = "champion",
     *,
     as_json: AsJson = False,
     html: Annotated[

@@ -64,10 +64,15 @@ def deployment(api: PrefectApi, flow: str, model: str) -> Document:
     document = api.find(f"/deployments/name/{name}")
     if document is None:
         raise ConfigurationError(
-            f"Prefect at {api.url} has no deployment {name}; check the model's name, and "
-            "that deployments.yaml has it, then `overnight up`"
+            f"Prefect at {api.url} has no deployment {name}, only {_deployed(api, flow)}; check "
+            "the model's name. `overnight up` or `overnight deploy` adds what was declared since"
         )
     return document
+
+
+def _deployed(api: PrefectApi, flow: str) -> str:
+    deployments = api.filter("/deployments", flows={"name": {"any_": [flow]}})
+    return ", ".join(sorted(f"{flow}/{each['name']}" for each in deployments)) or "others"
 
 
 def trigger(api: PrefectApi, flow: str, model: str, parameters: dict[str, Any]) -> Document:

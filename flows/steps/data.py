@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
 
-from overnight.flows.errors import UnknownArrival
+from overnight.flows.run.arrivals import check_arrival
 from overnight.flows.run.context import ModelContext
 from overnight.flows.run.plan import TrainingPlan
 from overnight.flows.steps.step import step
 from overnight.models.errors import SourceUnavailable, UnusableSource
 from overnight.store.datasets import arrival_reviews
-from overnight.store.datasets.landing import Landing
 from overnight.store.registry.actor import Actor
 from overnight.store.schema import Schema
 from overnight.tasks.data.admission import Ingested
@@ -19,7 +18,7 @@ from overnight.tasks.data.categories import categories, left_out_findings, open_
 from overnight.tasks.data.holdout import check_holdout
 from overnight.tasks.data.ingest import ingest as ingest_arrivals
 from overnight.tasks.data.leakage import check_unseen
-from overnight.tasks.data.learned_arrivals import known_arrivals, open_reviews
+from overnight.tasks.data.learned_arrivals import known_arrivals
 from overnight.tasks.data.snapshot import Snapshot, read_holdout, split_holdout
 from overnight.tasks.data.validate import validate as validate_rows
 from overnight.tasks.evaluation.data_drift import DriftReport, compare, drift_reference
@@ -161,18 +160,8 @@ def decide(
 ) -> arrival_reviews.ArrivalReview:
     """Record a person's decision about an arrival of the dataset, or of the landing.
 
-    One that waits in the landing may be excluded: the next ingest quarantines it unread. One that
-    is parked there may be accepted as well.
-
     Raises:
         UnknownArrival
     """
-    if arrival not in context.rows.arrival_names():
-        landed = tuple(each.name for each in Landing(context.bucket, context.model).pending())
-        pending = open_reviews(context.registry, context.rows.arrival_versions)
-        is_pending = any(review.arrival == arrival for review in pending)
-        parked = is_pending or context.reviews.decision(arrival) is not None
-        if arrival not in landed or not (parked or verdict == "excluded"):
-            waiting = tuple(review.arrival for review in pending)
-            raise UnknownArrival(context.model, arrival, waiting, landed)
+    check_arrival(context, arrival, excluded=verdict == "excluded")
     return context.reviews.decide(arrival, verdict, actor)
