@@ -9,15 +9,17 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from overnight import __version__
 from overnight.cli.commands import (
     bucket,
     challenge,
     decisions,
     feedback,
+    history,
     holdout,
     inspect,
     keys,
@@ -30,11 +32,15 @@ from overnight.cli.commands import (
     stack,
     training,
 )
+from overnight.cli.errors import WrongArgument
+from overnight.cli.help import Command, Group
+from overnight.cli.runs.exit_codes import FAILED, WRONG_USAGE
 from overnight.store.errors import OvernightError
 from overnight.store.printable import printable
 
 app = typer.Typer(
     name="overnight",
+    cls=Group,
     help=(
         "Continuous delivery of TensorFlow models: retrained on a schedule, gated, published and "
         "hot-reloaded.\n\n"
@@ -65,12 +71,15 @@ _PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         holdout.holdout,
         monitor.monitor,
         training.tune,
+        history.runs,
+        history.logs,
         inspect.why,
         inspect.reproduce,
     ),
     "Versions and serving": (
         inspect.versions,
         inspect.show,
+        history.refusals,
         inspect.diff,
         decisions.promote,
         decisions.rollback,
@@ -89,7 +98,30 @@ for panel, commands in _PANELS.items():
         app.command(rich_help_panel=panel)(command)
 app.command("test", rich_help_panel="Project")(new.check)
 app.command("import", rich_help_panel="Store")(bucket.import_)
-app.add_typer(keys.app, name="keys", rich_help_panel="Stack")
+app.command("open", rich_help_panel="Stack")(history.open_)
+app.add_typer(keys.app, name="keys", cls=Group, rich_help_panel="Stack")
+for registered in (*app.registered_commands, *keys.app.registered_commands):
+    registered.cls = Command
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        print(f"overnight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def overnight(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    # Typer takes a docstring of this function for the help of the whole command.
+    pass
 
 
 def main() -> None:
@@ -117,6 +149,8 @@ def main() -> None:
 def _run() -> None:
     try:
         app()
+    except WrongArgument as error:
+        _fail(str(error), WRONG_USAGE)
     except OvernightError as error:
         _fail(str(error))
     except OSError as error:
@@ -133,9 +167,9 @@ def _run() -> None:
         _fail(f"{error.title} {field}: {first['msg']}, found {first['input']!r:.100}")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = FAILED) -> NoReturn:
     print(f"overnight: {printable(' '.join(message.split()))}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

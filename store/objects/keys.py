@@ -199,6 +199,11 @@ def tombstone_revoked(model: str, version: str) -> str:
     return version_file(model, version, "kept.json")
 
 
+def refusals(model: str) -> str:
+    """Prefix of the refusals of a model's candidates."""
+    return check(f"models/{check_model(model)}/refusals")
+
+
 def refusal(model: str, fingerprint: str, champion: str | None) -> str:
     """Key of the refusal of a candidate by its gates, compared with this champion."""
     compared_with = check_version(champion) if champion else "none"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from overnight.store.errors import AlreadyExists
+from overnight.store.errors import AlreadyExists, CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import read
@@ -23,6 +23,14 @@ class Refusal(Value):
     findings: tuple[Finding, ...]
     compared_with: str | None = None
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class ListedRefusals:
+    """The refusals of a model, the newest first, and why others cannot be read."""
+
+    refusals: tuple[Refusal, ...]
+    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,3 +58,15 @@ class Refusals:
     def find(self, fingerprint: str, *, compared_with: str | None) -> Refusal | None:
         """The refusal of this fingerprint when compared with this champion, if there is one."""
         return read(Refusal, self.bucket, keys.refusal(self.model, fingerprint, compared_with))
+
+    def newest_first(self) -> ListedRefusals:
+        """Every refusal; one that is damaged hides no other."""
+        refusals, damaged = [], []
+        for key in self.bucket.keys_below(keys.refusals(self.model)):
+            try:
+                if refusal := read(Refusal, self.bucket, key):
+                    refusals.append(refusal)
+            except CorruptRecord as error:
+                damaged.append(str(error))
+        ordered = sorted(refusals, key=lambda refusal: refusal.at, reverse=True)
+        return ListedRefusals(tuple(ordered), tuple(damaged))

@@ -1,0 +1,1 @@
+"""Actions that read what happened: runs, their logs, and refusals."""
