@@ -14,6 +14,7 @@ import numpy as np
 
 from overnight.cli.actions.predict_rows import FileRow, rows_of
 from overnight.cli.terminal import new_table, open_console
+from overnight.cli.version_names import ShortNames
 from overnight.infra.errors import ServingRefused, ServingUnavailable
 from overnight.infra.settings import load
 from overnight.store.errors import BadFile
@@ -26,6 +27,8 @@ _TIMEOUT_SECONDS = 30.0
 _ROWS = 128
 _CHARACTERS = 4_000_000
 _SHOWN_VALUES = 8
+# As on the page.
+_NEARLY_CERTAIN = 0.9995
 # Where serving names a row: by its place in the data, or as the encoding names it.
 _ROW = re.compile(r"\.data\[(\d+)\]|, row (\d+):")
 _TOO_MUCH, _BAD, _UNKNOWN = 413, 400, 404
@@ -42,10 +45,12 @@ class Refused(ServingRefused):
 class NothingServed(ServingRefused):
     """No version of a model is served there."""
 
-    def __init__(self, model: str, address: str) -> None:
+    def __init__(self, model: str, address: str, models: Mapping[str, Any]) -> None:
+        """`models`: what `/api/models` answers there."""
+        served = [each["name"] for each in models["models"] if each["version"]]
         super().__init__(
-            f"{address} serves no version of {model}; `overnight retrain {model}` makes one, and "
-            f"`overnight versions {model}` lists what there is"
+            f"{address} serves no version of {model!r}, but of {', '.join(served) or 'no model'}; "
+            f"if {model!r} is no typing error, `overnight retrain {model}` makes a first version"
         )
 
 
@@ -91,7 +96,8 @@ class _Asking:
         except Refused as error:
             if error.status != _UNKNOWN:
                 raise
-            raise NothingServed(self.model, self.address) from None
+            models = self.request(f"{self.address}/api/models")
+            raise NothingServed(self.model, self.address, models) from None
         self.inputs = input_tensors(details, self.model)
         self.outputs = tuple(TensorSpec.model_validate(spec) for spec in details["outputs"])
         first = {self.outputs[0].name: details.get("labels") or self.outputs[0].labels}
@@ -207,6 +213,8 @@ def _readable(asking: _Asking, files: Sequence[Path]) -> Iterator[FileRow]:
                     yield row
         except BadFile as error:
             asking.fail(file.name, f"expected {error.expected}, found {error.found}")
+        except OSError as error:
+            asking.fail(file.name, f"cannot be read: {error.strerror or error}")
 
 
 def _tensor(spec: TensorSpec, rows: Sequence[FileRow]) -> dict[str, Any]:
@@ -235,16 +243,24 @@ def _plain(values: Any) -> Any:
 
 
 def _print(predictions: Sequence[Mapping[str, Any]]) -> None:
+    console = open_console()
+    # All answers are of one version, whose beginning to the minute says enough here.
+    short = ShortNames([] if console.is_terminal else None)
     table = new_table("file", "answer", "probability", "version")
     for prediction in predictions:
         probability = prediction["probability"]
         table.add_row(
             prediction["file"],
             _shown(prediction.get("label", prediction["answer"])),
-            "" if probability is None else f"{probability:.2%}",
-            prediction["version"],
+            "" if probability is None else _share(probability),
+            short(prediction["version"]),
         )
-    open_console().print(table)
+    console.print(table)
+
+
+def _share(probability: float) -> str:
+    """A probability in percent; one that is nearly 1 is not shown as certain."""
+    return "> 99.9 %" if probability > _NEARLY_CERTAIN else f"{probability * 100:.1f} %"
 
 
 def _shown(answer: Any) -> str:

@@ -58,7 +58,7 @@ def rows_of(file: Path, inputs: Sequence[TensorSpec]) -> Iterator[FileRow]:
     elif kind in {".jsonl", ".ndjson"}:
         yield from _json_lines(file, inputs)
     elif kind == ".json" and (rows := _objects(file)) is not None:
-        yield from _table(file, iter(rows), inputs)
+        yield from _json_rows(file, rows, inputs)
     else:
         spec = _only_input(inputs, file)
         batch = read_rows(file, spec)
@@ -100,16 +100,34 @@ def _read_array(file: Path) -> Array:
     raise ValueError(f"the ending {file.suffix!r}; known are {_KNOWN}")
 
 
-def _objects(file: Path) -> list[dict[str, Any]] | None:
-    """A JSON file of one object, or of a list of them; None of anything else."""
+def _objects(file: Path) -> list[Any] | None:
+    """A JSON file of one object, or of a list that has some; None of anything else."""
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, OSError) as error:
         raise BadFile(str(file), expected="an array", found=str(error)[:200]) from None
     if isinstance(content, dict):
         return [content]
-    is_rows = isinstance(content, list) and content and all(isinstance(r, dict) for r in content)
+    is_rows = isinstance(content, list) and any(isinstance(row, dict) for row in content)
     return content if is_rows else None
+
+
+def _json_rows(file: Path, rows: Sequence[Any], inputs: Sequence[TensorSpec]) -> Iterator[FileRow]:
+    """The rows of a JSON list; one that is no object costs no other."""
+    for number, row in enumerate(rows, 1):
+        name = f"{file.name} row {number}"
+        yield _object_row(name, row, inputs, file.parent)
+
+
+def _object_row(name: str, content: Any, inputs: Sequence[TensorSpec], folder: Path) -> FileRow:
+    """A row of JSON. One without an input that has no default is not sent, to be refused alone."""
+    if not isinstance(content, dict):
+        return FileRow(name, {}, "expected an object with a value for each input")
+    renamed = _renamed(content, inputs)
+    named = {renamed.get(str(key), str(key)): value for key, value in content.items()}
+    if absent := _absent(named, inputs):
+        return FileRow(name, {}, f"expected a value for {', '.join(absent)}, found none")
+    return _row(name, named, inputs, folder)
 
 
 def _json_lines(file: Path, inputs: Sequence[TensorSpec]) -> Iterator[FileRow]:
@@ -125,10 +143,7 @@ def _json_lines(file: Path, inputs: Sequence[TensorSpec]) -> Iterator[FileRow]:
                 continue
             if not isinstance(content, dict) and len(inputs) == 1:
                 content = {inputs[0].name: content}
-            if not isinstance(content, dict):
-                yield FileRow(name, {}, "expected an object with a value for each input")
-                continue
-            yield _row(name, content, inputs, file.parent)
+            yield _object_row(name, content, inputs, file.parent)
 
 
 def _table(
@@ -153,13 +168,16 @@ def _renamed(row: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[str, 
 
 
 def _check_columns(file: Path, row: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> None:
-    absent = [spec.name for spec in inputs if spec.default is None and spec.name not in row]
-    if absent:
+    if absent := _absent(row, inputs):
         raise BadFile(
             str(file),
             expected=f"a column for each of {[spec.name for spec in inputs]}",
             found=f"no {', '.join(absent)} among {[str(name)[:40] for name in row][:20]}",
         )
+
+
+def _absent(row: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> list[str]:
+    return [spec.name for spec in inputs if spec.default is None and spec.name not in row]
 
 
 def _row(name: str, row: Mapping[str, Any], inputs: Sequence[TensorSpec], folder: Path) -> FileRow:

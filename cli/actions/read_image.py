@@ -40,6 +40,7 @@ def read_image(file: Path, tensor: TensorSpec) -> NDArray[np.uint8]:
         grey = 255 - grey
     height, width = tensor.shape[:2]
     if grey.shape == (height, width):
+        _check_drawn(grey > _FAINT, file)
         return grey.reshape(tensor.shape)
     # BOX averages every pixel, so that thin strokes do not vanish between samples.
     square = Image.fromarray(_square(_cut(grey, file)))
@@ -71,10 +72,15 @@ def _is_light(border: NDArray[np.uint8]) -> bool:
 
 def _cut(ink: NDArray[np.uint8], file: Path) -> NDArray[np.uint8]:
     drawn = ink > _FAINT
+    _check_drawn(drawn, file)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    if not len(rows):
-        raise BadFile(str(file), expected="something drawn", found="an empty image")
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _check_drawn(drawn: NDArray[np.bool_], file: Path) -> None:
+    # A network answers an empty picture as surely as any other.
+    if not drawn.any():
+        raise BadFile(str(file), expected="something drawn", found="an empty image")
 
 
 def _square(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -83,7 +83,8 @@ class _Sending:
         """
         response = self._request("GET", f"/api/models/{self.model}")
         if response.status_code == _UNKNOWN:
-            raise NothingServed(self.model, self.address)
+            models = self._checked(self._request("GET", "/api/models"))
+            raise NothingServed(self.model, self.address, models)
         details = self._checked(response)
         return details.get("labels") or ()
 

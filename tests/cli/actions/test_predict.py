@@ -206,7 +206,7 @@ def test_a_model_without_a_version_is_no_fault_of_any_row():
 def test_a_model_that_serving_does_not_know_is_an_error_with_the_remedy(rows, tmp_path):
     (tmp_path / "rows.csv").write_text(HEADER)
 
-    with pytest.raises(ServingRefused, match="no version of bread; `overnight retrain bread`"):
+    with pytest.raises(ServingRefused, match="of 'bread', but of digits; if 'bread' is no typing"):
         predict.run("bread", [tmp_path / "rows.csv"], as_json=True)
 
 
