@@ -5,10 +5,12 @@ import importlib
 import json
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from overnight.cli.terminal import new_table, open_console
+from overnight.cli.version_names import ShortNames, resolve
 from overnight.flows.run.context import ModelContext
-from overnight.store.errors import NothingPublished
-from overnight.store.registry.registry import Registry
 from overnight.tasks.evaluation.diff import Difference, difference
 from overnight.tasks.evaluation.published import PublishedPredictor, rows_of_both
 from overnight.tasks.reporting.diff_report import render_diff
@@ -23,7 +25,7 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
         IncomparableVersions: there is no row of the holdout that both can answer.
     """
     context = ModelContext.open(model)
-    versions = [_resolve(context, name) for name in (first, second)]
+    versions = [resolve(context.bucket, model, name) for name in (first, second)]
     older, newer = (context.load_predictor(version) for version in versions)
     context = context.adopting(newer.manifest)
     # Today's holdout for both: their recorded metrics may be of different holdouts.
@@ -53,42 +55,25 @@ def run(model: str, first: str, second: str, *, as_json: bool, html: Path | None
     if as_json:
         print(json.dumps(dataclasses.asdict(diff), indent=2, default=_to_json))
     else:
-        _print(diff)
+        show(diff, open_console())
         if html is not None:
             print(f"the report is {html}")
-
-
-def _resolve(context: ModelContext, name: str) -> str:
-    """A version by name; `champion` for the one that serves."""
-    version = context.registry.champion_version() if name == "champion" else name
-    if version is None:
-        raise NothingPublished(context.model, Registry(context.bucket).models())
-    return version
 
 
 def _to_json(value: object) -> object:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
-def _print(diff: Difference) -> None:
-    console = open_console()
-    console.print(f"{diff.first} → {diff.second}", style="bold")
-    table = new_table("", "axis", "")
+def show(diff: Difference, console: Console) -> None:
+    """Print the comparison as tables."""
+    short = ShortNames([diff.first, diff.second] if console.is_terminal else None)
+    console.print(f"{short(diff.first)} → {short(diff.second)}", style="bold")
+    table = new_table("differs", "what", "details")
     for axis in diff.axes:
-        mark = "differs" if axis.changed else "same"
+        mark = "yes" if axis.changed else "no"
         table.add_row(mark, axis.name, axis.detail, style="bold" if axis.changed else "")
     console.print(table)
-    metrics = new_table("metric", "slice", "first", "second", "n")
-    for first, second in diff.measured:
-        metrics.add_row(
-            first.metric,
-            first.slice,
-            f"{first.value:.4f}",
-            f"{second.value:.4f}",
-            f"{second.n:,}",
-            style="bold" if first.value != second.value else "",
-        )
-    console.print(metrics)
+    console.print(_metrics(diff))
     console.print(
         f"{diff.changed:,} of {diff.rows:,} holdout rows get other answers: "
         f"{diff.gained:,} right only by the second version, {diff.lost:,} only by the first."
@@ -100,5 +85,22 @@ def _print(diff: Difference) -> None:
     if diff.examples:
         examples = new_table("row", "truth", "first", "second")
         for example in diff.examples:
-            examples.add_row(str(example.row), example.label, example.first, example.second)
+            name = example.name or str(example.row)
+            examples.add_row(name, example.label, example.first, example.second)
         console.print(examples)
+
+
+def _metrics(diff: Difference) -> Table:
+    """Each metric of both versions, and how sure it is that the second is better or worse."""
+    table = new_table("metric", "first", "second", "gain", "95 %", "second is")
+    for (first, second), change in zip(diff.measured, diff.changes, strict=True):
+        table.add_row(
+            first.metric + (f" on {first.slice}" if first.slice else ""),
+            f"{first.value:.4f}",
+            f"{second.value:.4f}",
+            "" if change.gain is None else f"{change.gain:+.4f}",
+            "" if change.gain is None else f"{change.low:+.4f} to {change.high:+.4f}",
+            change.verdict,
+            style={"better": "green", "worse": "red"}.get(change.verdict, ""),
+        )
+    return table

@@ -7,29 +7,60 @@ import numpy as np
 
 from overnight.models.definition import ModelDefinition
 from overnight.models.examples import Array, Examples, Outputs
+from overnight.models.gates.comparing import with_champion
 from overnight.models.metrics.equivalence import changed_rows, tolerance_of
+from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.registry.manifest import Manifest, Measurement
 from overnight.tasks.evaluation.explain import Axis, Present, explain
 from overnight.tasks.evaluation.published import measured_by
 
 _SHOWN_NUMBERS = 8
+# Outside of the interval at either end.
+_ALPHA = 0.025
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One holdout row that two versions answer differently; `label` is the truth."""
+    """One holdout row that two versions answer differently; `label` is the truth.
+
+    `name` is what people call the row by: its categories and dates. Empty where it has none.
+    """
 
     row: int
     label: str
     first: str
     second: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """How much better the second version is in one metric, in the metric's units.
+
+    `gain` is above zero where it is better, whichever way the metric points; `low` to `high` is its
+    paired 95 % interval. All are None where the metric is not measured row by row.
+    """
+
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`better` or `worse` where the interval is on one side of zero, else `unclear`."""
+        if self.gain is None or self.low is None or self.high is None:
+            return ""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "unclear"
 
 
 @dataclass(frozen=True)
 class Difference:
     """How a second version differs from a first, on the holdout as it is now.
 
-    `measured` pairs the measurements of both on the same rows. `changed` counts the rows that they
+    `measured` pairs the measurements of both on the same rows, and `changes` has how much better
+    the second is in each, with its interval. `changed` counts the rows that they
     answer differently, and `examples` holds some of these. `gained` counts the rows that only the
     second version answers correctly, `lost` those that only the first does. `further` counts the
     rows on which each further output differs, numbers by more than the model's tolerance.
@@ -47,6 +78,7 @@ class Difference:
     examples: tuple[Disagreement, ...]
     left_out: str = ""
     further: tuple[tuple[str, int], ...] = ()
+    changes: tuple[MetricChange, ...] = ()
 
 
 def difference(
@@ -72,10 +104,12 @@ def difference(
         second_manifest.training.settings,
         tensors=second_manifest.tensors,
     )
-    measured = zip(
-        measured_by(definition, holdout, first),
-        measured_by(definition, holdout, second),
-        strict=True,
+    measured = tuple(
+        zip(
+            measured_by(definition, holdout, first),
+            measured_by(definition, holdout, second),
+            strict=True,
+        )
     )
     correct = [np.asarray(definition.correct(holdout, answered)) for answered in outputs]
     name = definition.tensors.outputs[0].name
@@ -87,7 +121,8 @@ def difference(
         first=first_manifest.version,
         second=second_manifest.version,
         axes=explain(first_manifest, second_lineage),
-        measured=tuple(measured),
+        measured=measured,
+        changes=_changes(definition, holdout, outputs, measured),
         rows=holdout.n,
         changed=len(rows),
         gained=int((correct[1] & ~correct[0]).sum()),
@@ -98,6 +133,7 @@ def difference(
                 label="" if truth is None else _label_name(labels, truth[row]),
                 first=_format_answer(labels, first_answers[row]),
                 second=_format_answer(labels, second_answers[row]),
+                name=_row_name(definition, holdout, row),
             )
             for row in rows[:shown]
         ),
@@ -119,6 +155,44 @@ def difference(
             if spec.name in first
         ),
     )
+
+
+def _changes(
+    definition: ModelDefinition,
+    holdout: Examples,
+    outputs: tuple[Outputs, Outputs],
+    measured: Sequence[tuple[Measurement, Measurement]],
+) -> tuple[MetricChange, ...]:
+    """How much better the second version is in each metric, tested as the gates do."""
+    if definition.per_row is None:
+        return (MetricChange(),) * len(measured)
+    first, second = (tuple(definition.per_row(holdout, answered)) for answered in outputs)
+    paired = Evaluation((), rows=second, champion_rows=first, slices=holdout.slices)
+    changes = []
+    for measurement, _ in measured:
+        comparison = with_champion(paired, measurement.metric, measurement.slice)
+        if isinstance(comparison, str):
+            changes.append(MetricChange())
+            continue
+        changes.append(MetricChange(comparison.difference, *comparison.interval(_ALPHA)))
+    return tuple(changes)
+
+
+def _row_name(definition: ModelDefinition, holdout: Examples, row: int) -> str:
+    """The categories and dates of a row, in the order of the inputs: `292, GROCERY, 2017-10-05`."""
+    parts = []
+    for spec in definition.tensors.inputs:
+        values = holdout.inputs.get(spec.name)
+        if values is None or spec.shape or not (spec.vocabulary or spec.date):
+            continue
+        value = values[row]
+        if spec.date and isinstance(value, int | np.integer):
+            parts.append(str(np.datetime64(int(value), "D")))
+        elif spec.vocabulary and isinstance(value, int | np.integer):
+            parts.append(_label_name(spec.vocabulary, value))
+        else:
+            parts.append(str(value))
+    return ", ".join(parts)
 
 
 def _disagreeing(first: Array, second: Array, *, classes: bool) -> Sequence[int]:

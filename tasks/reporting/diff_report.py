@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from overnight.models.definition import ModelDefinition
-from overnight.tasks.evaluation.diff import Difference
+from overnight.tasks.evaluation.diff import Difference, MetricChange
 from overnight.tasks.reporting.markdown import Markup, cell, picture, table
 
 
@@ -12,15 +12,22 @@ def render_diff(
 ) -> str:
     """Two versions side by side in Markdown: lineage, metrics, and rows they answer differently."""
     axes = [
-        (Markup("**differs**") if axis.changed else "same", axis.name, axis.detail)
+        (Markup("**yes**") if axis.changed else "no", axis.name, axis.detail)
         for axis in difference.axes
     ]
     metrics = [
-        (first.metric, first.slice or "whole holdout", f"{first.value:.4f}", f"{second.value:.4f}")
-        for first, second in difference.measured
+        (
+            first.metric,
+            first.slice or "whole holdout",
+            f"{first.value:.4f}",
+            f"{second.value:.4f}",
+            _gain(change),
+            change.verdict,
+        )
+        for (first, second), change in zip(difference.measured, difference.changes, strict=True)
     ]
     examples = [
-        (str(example.row), example.label, example.first, example.second)
+        (example.name or str(example.row), example.label, example.first, example.second)
         for example in difference.examples
     ]
     changed = (
@@ -30,8 +37,8 @@ def render_diff(
     )
     parts = [
         f"# {definition.title}: {difference.first} and {difference.second}",
-        table(("", "axis", ""), axes),
-        table(("metric", "slice", "first", "second"), metrics),
+        table(("differs", "what", "details"), axes),
+        table(("metric", "slice", "first", "second", "gain (95 %)", "second is"), metrics),
         changed,
         *(
             f"{cell(output)} differs on {rows:,} of {difference.rows:,} rows."
@@ -42,3 +49,9 @@ def render_diff(
         table(("row", "truth", "first", "second"), examples) if examples else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _gain(change: MetricChange) -> str:
+    if change.gain is None:
+        return ""
+    return f"{change.gain:+.4f} ({change.low:+.4f} to {change.high:+.4f})"
