@@ -6,6 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from overnight import __version__
 from overnight.cli.main import app
 
 VERSION = "20261122T020000-0123456789ab"
@@ -13,7 +14,7 @@ COMMANDS = [
     "up", "down", "status", "ingest", "retrain", "versions", "show", "promote", "rollback",
     "approve", "reject", "challenge", "predict", "predictions", "feedback", "accept", "exclude",
     "landing", "verify", "gc", "export", "import", "init", "new", "test", "deploy",
-    "summary", "notify", "score",
+    "summary", "notify", "score", "runs", "logs", "refusals", "open",
 ]  # fmt: skip
 
 
@@ -30,6 +31,49 @@ def test_the_help_lists_all_commands_and_the_exit_codes():
 
     assert all(f" {command} " in shown.output for command in COMMANDS)
     assert "3 refused by a gate" in " ".join(shown.output.split())
+
+
+def help_of(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    return shown.output
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("retrain", "  --approval [automatic|manual]"),
+        ("retrain", "  --start-from [scratch|champion]"),
+        ("retrain", "  --force "),
+        ("retrain", "  --ingest-first / --no-ingest-first"),
+        ("challenge", "  --maximum-disagreement-share NUMBER"),
+        ("challenge", "  --maximum-error-share NUMBER"),
+        ("gc", "  --delete / --dry-run"),
+        ("keys new", "  --for [training|administration|operator|serving]"),
+        ("status", "  --watch "),
+    ],
+)
+def test_help_shows_choices_and_whole_names_at_80_columns(command, line, monkeypatch):
+    lines = help_of(command, monkeypatch).splitlines()
+
+    assert any(f"{each} ".startswith(f"{line.rstrip()} ") for each in lines)
+
+
+@pytest.mark.parametrize("command", ["retrain", "challenge", "keys", "keys trust", "predict"])
+def test_help_gives_flags_no_type_and_fills_its_lines(command, monkeypatch):
+    text = help_of(command, monkeypatch)
+
+    prose = [line for line in text.splitlines() if not line.startswith("  overnight ")]
+    assert "bool" not in text
+    assert max(map(len, prose)) <= 80
+    assert "…" not in text.replace("ed25519:…", "").replace("--reason …", "")
+
+
+def test_the_version_is_printed():
+    shown = CliRunner().invoke(app, ["--version"])
+
+    assert (shown.exit_code, shown.output) == (0, f"overnight {__version__}\n")
 
 
 @pytest.mark.servers

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_server
 
-from overnight.cli.actions import predict
+from overnight.cli.actions import open_page, predict
 from overnight.infra.errors import ServingRefused
+from overnight.models.errors import UnknownModel
 from overnight.serving.inference.limits import Limits
 from overnight.store.schema import Schema
 from tests.support.serving import bundles, published
@@ -196,6 +197,47 @@ def test_digits_are_predicted_as_before(serving, tmp_path, capsys):
     ]
     assert [each["answer"] for each in predictions[:2]] == expected[:2].argmax(axis=1).tolist()
     assert predictions[0]["probability"] == pytest.approx(expected[0].max())
+
+
+def test_four_of_five_drawings_are_answered_when_one_is_blank(serving, tmp_path, capsys):
+    drawing = bundles.TENSORS.inputs[0].model_copy(update={"bright_on_dark": True})
+    serving(bundles.TENSORS.with_inputs({"image": drawing}), bundles.files(1))
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for file in files:
+        Image.fromarray(bundles.IMAGES[0]).save(file)
+    # Of just the model's size, and empty: a network would answer it as surely as any other.
+    Image.new("L", (28, 28), 255).save(files[2])
+
+    code, predictions, errors = predicted(capsys, *files)
+
+    assert code == 1
+    assert [each["file"] for each in predictions] == ["0.png", "1.png", "3.png", "4.png"]
+    assert errors == ["2.png: expected something drawn, found an empty image"]
+
+
+def test_elements_of_json_that_are_no_rows_cost_no_other(rows, tmp_path, capsys):
+    good = {"title": "red", "price": 4.0, "shop": "north", "clicks": [1.0]}
+    (tmp_path / "rows.json").write_text(json.dumps([good, 5, good, {"title": "red"}, None]))
+
+    code, predictions, errors = predicted(capsys, tmp_path / "rows.json")
+
+    assert code == 1
+    assert [each["file"] for each in predictions] == ["rows.json row 1", "rows.json row 3"]
+    assert [line.split(":")[0] for line in errors] == [f"rows.json row {n}" for n in (2, 4, 5)]
+    assert "expected a value for price, shop" in errors[1]
+
+
+def test_no_probability_is_shown_as_certain():
+    assert predict._share(0.99999) == "> 99.9 %"
+    assert predict._share(0.52) == "52.0 %"
+
+
+def test_the_address_of_a_page_is_printed_for_models_that_are_served(rows, capsys):
+    open_page.run("digits", browse=True)
+
+    assert capsys.readouterr().out.endswith("/#digits\n")
+    with pytest.raises(UnknownModel, match="no model is called 'nosuch'; known are: digits"):
+        open_page.run("nosuch", browse=True)
 
 
 def test_a_model_without_a_version_is_no_fault_of_any_row():

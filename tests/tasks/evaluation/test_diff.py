@@ -8,6 +8,7 @@ from overnight import models
 from overnight.models.digits.plots import disagreements
 from overnight.models.examples import Examples
 from overnight.models.kinds.embedding import Embedding
+from overnight.store.schema import TensorSpec
 from overnight.tasks.evaluation.diff import difference
 from overnight.tasks.reporting.diff_report import render_diff
 from overnight.tasks.reporting.markdown import page
@@ -45,6 +46,50 @@ def test_metrics_are_measured_again_for_both_versions():
 
     (accuracy,) = [p for p in result.measured if (p[0].metric, p[0].slice) == ("accuracy", "")]
     assert [item.value for item in accuracy] == [0.75, 0.75]
+
+
+def test_the_gain_of_each_metric_says_which_version_is_better():
+    labels = np.full(400, 7)
+    rows = Examples(inputs={"image": np.zeros((400, 28, 28), np.uint8)}, labels=labels)
+    right, wrong_at_times = answering(*labels), answering(*([1] * 80 + [7] * 320))
+
+    for outputs, verdict in (
+        ((wrong_at_times, right), "better"),
+        ((right, wrong_at_times), "worse"),
+        ((right, right), "unclear"),
+    ):
+        result = difference(DEFINITION, VERSIONS, outputs, holdout=rows)
+        by_metric = {
+            first.metric: change
+            for (first, _), change in zip(result.measured, result.changes, strict=True)
+        }
+        accuracy = by_metric["accuracy"]
+        assert accuracy.verdict == verdict
+        assert accuracy.low < accuracy.gain < accuracy.high
+        # Lower is better, and a gain is a gain.
+        assert by_metric["log_loss"].verdict == verdict
+        # Not measured row by row.
+        assert by_metric["calibration_error"].verdict == ""
+
+    assert "| unclear |" in render_diff(result, DEFINITION, {})
+
+
+def test_rows_are_named_by_their_categories_and_dates():
+    store = TensorSpec(
+        name="store", datatype="INT32", shape=(), vocabulary=("other", "292"), otherwise="other"
+    )
+    day = TensorSpec(name="day", datatype="INT32", shape=(), date=True)
+    tensors = DEFINITION.tensors
+    definition = replace(
+        DEFINITION, tensors=tensors.model_copy(update={"inputs": (store, day, *tensors.inputs)})
+    )
+    values = {"store": np.array([0, 1, 1, 1]), "day": np.array([17_444, 17_445, 17_446, 17_447])}
+    rows = replace(HOLDOUT, inputs={**values, **HOLDOUT.inputs})
+
+    result = difference(definition, VERSIONS, (FIRST, SECOND), holdout=rows)
+
+    assert [example.name for example in result.examples] == ["292, 2017-10-06", "292, 2017-10-08"]
+    assert "292, 2017-10-06" in render_diff(result, definition, {})
 
 
 def test_the_axes_compare_the_second_version_with_the_first():
