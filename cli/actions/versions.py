@@ -12,6 +12,7 @@ from overnight.infra.prefect_api import Document
 from overnight.infra.settings import load
 from overnight.store.errors import CorruptRecord, CorruptVersion, NothingPublished, UnknownVersion
 from overnight.store.objects.bucket import Bucket
+from overnight.store.printable import share
 from overnight.store.registry.alias_record import AliasRecord
 from overnight.store.registry.registry import ModelRegistry, Registry
 from overnight.store.trust.trusted_keys import Trust
@@ -94,7 +95,7 @@ def gather(bucket: Bucket, model: str, *, trust: Trust | None = None) -> list[Do
 def _quality(row: Document) -> str:
     if row["metric"] is None:
         return "—"
-    figure = f"{row['value'] * 100:.2f} %" if row["metric"] == "accuracy" else f"{row['value']:.4g}"
+    figure = share(row["value"]) if row["metric"] == "accuracy" else f"{row['value']:.4g}"
     return f"{row['metric']} {figure}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from overnight.cli.runs.exit_codes import DONE, FAILED, NOTHING_TO_DO
 from overnight.cli.runs.follow import user
 from overnight.cli.terminal import counting_bar, open_console
+from overnight.cli.version_names import resolve
 from overnight.infra import connections
 from overnight.infra.cores import cores
 from overnight.infra.settings import load
@@ -37,7 +38,8 @@ def run(
     """
     settings = load()
     keys.check_model(model)
-    registry = Registry(connections.bucket(settings), connections.trust(settings))
+    bucket = connections.bucket(settings)
+    registry = Registry(bucket, connections.trust(settings))
     if model not in (known := registry.models()):
         # Late: it imports the definitions, and a model that has versions needs none here.
         from overnight import models
@@ -50,7 +52,7 @@ def run(
         input=RowsPlace.parse(rows, store),
         output=target,
         parts=parts_folder(target, settings.home / "work" / model / "scoring"),
-        version=version,
+        version=version and resolve(bucket, model, version),
         keep=keep,
         outputs=outputs,
         client=user(),
