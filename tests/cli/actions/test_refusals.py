@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from overnight.cli.actions.history import refusals
+from overnight.cli.errors import WrongArgument
 from overnight.infra import connections
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
@@ -75,7 +76,7 @@ def test_a_damaged_refusal_is_named_and_hides_no_other(bucket, capsys) -> None:
 
 @pytest.mark.parametrize("candidate", ["a", "ff"])
 def test_a_beginning_of_several_or_none_is_wrong_usage(bucket, candidate: str) -> None:
-    with pytest.raises(refusals.WrongArgument, match="`overnight refusals digits` lists them"):
+    with pytest.raises(WrongArgument, match="`overnight refusals digits` lists them"):
         refusals.run("digits", candidate, as_json=False)
 
 
