@@ -71,11 +71,11 @@ def retrain(
             Random in any case when the champion was trained on rows of today's holdout.
         force: Train in any case: though the same data, code, settings and seed were trained
             before, and though an earlier version is better on what arrived. The version records
-            it for ever.
+            it permanently.
         override_gates: Publish even when gates refuse. Needs a reason and the name of somebody
-            whom OVERNIGHT_OVERRIDERS authorizes; both are kept for ever.
+            whom OVERNIGHT_OVERRIDERS authorizes; both are kept permanently.
         requested_by: The name of the person who requests this run; empty when the schedule does.
-        reason: Why, for the record of the version, for ever.
+        reason: Why, for the permanent record of the version.
         proof: Leave it empty: the command line fills it in, and a form cannot. It authenticates a
             person who overrides gates; a name alone is only claimed, and ends the run as Denied
             where tokens are known and people decide about the model.

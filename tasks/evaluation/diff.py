@@ -164,7 +164,7 @@ def _changes(
     measured: Sequence[tuple[Measurement, Measurement]],
 ) -> tuple[MetricChange, ...]:
     """How much better the second version is in each metric, tested as the gates do."""
-    if definition.per_row is None:
+    if definition.per_row is None or not measured:
         return (MetricChange(),) * len(measured)
     first, second = (tuple(definition.per_row(holdout, answered)) for answered in outputs)
     paired = Evaluation((), rows=second, champion_rows=first, slices=holdout.slices)

@@ -162,6 +162,7 @@ def test_of_an_embedding_without_labels_a_few_numbers_are_shown():
         DEFINITION,
         tensors=kind.schema(),
         measure=kind.measure,
+        per_row=kind.per_row,
         correct=kind.correct,
         tolerance=kind.tolerance,
     )
