@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from overnight.store.errors import CorruptVersion
+from overnight.store.novelty import NoveltyRule
 from overnight.store.objects.records import validation_summary
 from overnight.store.predictions.records import client_digest
 from overnight.store.printable import figure, points, share
@@ -289,7 +290,8 @@ class LogPolicy(Value):
 class Manifest(Value):
     """The complete description of one version.
 
-    Without `logged`, nothing is recorded of its answers.
+    Without `logged`, nothing is recorded of its answers; without `novelty`, no input counts as
+    unlike what it learned from.
     """
 
     format: int = FORMAT
@@ -313,6 +315,7 @@ class Manifest(Value):
     exported: Exported | None = None
     rehearsed: Rehearsed | None = None
     logged: LogPolicy | None = Field(default=None, exclude_if=lambda value: value is None)
+    novelty: NoveltyRule | None = Field(default=None, exclude_if=lambda value: value is None)
     # The id of the signing key. The signature is over these very bytes, so it is another object.
     signed_by: str | None = None
 
