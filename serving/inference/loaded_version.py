@@ -47,7 +47,10 @@ class ModelVersion(Protocol):
         """Names of inputs that earlier versions had: they may be sent, and are left out."""
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each."""
+        """Run n ≥ 1 rows: `inputs` [n, …] by name to the named `outputs`, [n, …] each.
+
+        `outputs` may have `unlike_training`, as the predictor takes it.
+        """
 
 
 @dataclass

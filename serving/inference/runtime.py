@@ -11,7 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from overnight.serving.errors import UnfitVersion
+from overnight.serving.inference.novelty import NoveltyCheck
 from overnight.store.encoding import encode, network_inputs
+from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
@@ -66,6 +68,8 @@ class Predictor:
         self.manifest = manifest
         self.inputs = manifest.tensors.inputs
         self.outputs = manifest.tensors.outputs
+        # None of a version without a rule for it.
+        self.novelty = None if manifest.novelty is None else NoveltyCheck(manifest)
         self._is_encoded = manifest.tensors.is_encoded
         # The inputs of its first golden examples, by name.
         self.examples: Mapping[str, Array] = {}
@@ -87,9 +91,20 @@ class Predictor:
         `inputs` are published values, which are encoded here as the schema of the version says;
         those that have a default may be absent.
 
+        Where the version has a `novelty`, `unlike_training` may be among the outputs: FP64 [n],
+        above 1 for rows that are unlike what it learned from. It is left out where no row is.
+
         Raises:
             UnencodableValue: naming the input, the row, and what was expected.
         """
+        if self.novelty is not None and UNLIKE_TRAINING in outputs:
+            named = [name for name in outputs if name != UNLIKE_TRAINING]
+            answers = self._predict(inputs, [*named, *self.novelty.outputs])
+            ratios = self.novelty.score(inputs, answers)
+            return answers if ratios is None else answers | {UNLIKE_TRAINING: ratios}
+        return self._predict(inputs, outputs)
+
+    def _predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         if self._is_encoded or len(inputs) != len(self.inputs):
             inputs = encode(self.manifest.tensors, inputs)
         n = len(next(iter(inputs.values())))
@@ -202,7 +217,9 @@ class _PlannedInterpreter:
         runner = self._interpreter.get_signature_runner()
         inputs, outputs = runner.get_input_details(), runner.get_output_details()
         _check_declared(manifest, inputs, self._specs, may_have_more=False)
-        _check_declared(manifest, outputs, manifest.tensors.outputs, may_have_more=True)
+        _check_declared(
+            manifest, outputs, (*manifest.tensors.outputs, *_score(manifest)), may_have_more=True
+        )
         return _indices(inputs), _indices(outputs)
 
     def _zeros(self, size: int, rank: int) -> dict[str, Array]:
@@ -216,7 +233,7 @@ class _PlannedInterpreter:
 
     def _warm_up(self, rows: Mapping[str, Array], size: int) -> None:
         """Run zeros once, so that no request waits for pages to be read."""
-        specs = self._manifest.tensors.outputs
+        specs = (*self._manifest.tensors.outputs, *_score(self._manifest))
         answers = self.run(rows, [spec.name for spec in specs])
         for spec in specs:
             if answers[spec.name].shape != (size, *spec.shape):
@@ -226,6 +243,13 @@ class _PlannedInterpreter:
                     f"output {spec.name} has shape {answers[spec.name].shape} for {size} rows, "
                     f"expected {(size, *spec.shape)}",
                 )
+
+
+def _score(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """The output by which rows are flagged as unlike the learned ones, where there is one."""
+    if manifest.novelty is None or manifest.novelty.threshold is None:
+        return ()
+    return (TensorSpec(name=SCORE_OUTPUT, datatype="FP32", shape=()),)
 
 
 def _indices(details: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

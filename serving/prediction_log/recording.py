@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array, Predictor
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.predictions.records import Route
 from overnight.store.registry.manifest import Manifest
 
@@ -30,15 +31,17 @@ QueuedAnswer = tuple[
 class LoggedVersion:
     """A version for one request, which keeps the published inputs and the outputs of its call.
 
-    `inputs` is None until it was called; only then there are `outputs`.
+    `inputs` is None until it was called; only then there are `outputs`. `unlike` is how unlike the
+    learned rows each row is, [n], None where none is.
     """
 
-    __slots__ = ("_predict", "ignored", "inputs", "outputs", "predictor")
+    __slots__ = ("_predict", "ignored", "inputs", "outputs", "predictor", "unlike")
 
     def __init__(self, loaded: ModelVersion) -> None:
         self._predict, self.ignored = loaded.predict, loaded.ignored
         self.predictor: Predictor = loaded.predictor
         self.inputs: Mapping[str, Array] | None = None
+        self.unlike: Array | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -52,4 +55,5 @@ class LoggedVersion:
         """Answer as the version itself does."""
         self.outputs = answers = self._predict(inputs, outputs)
         self.inputs = inputs
+        self.unlike = answers.get(UNLIKE_TRAINING)
         return answers

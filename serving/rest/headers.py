@@ -9,6 +9,7 @@ from overnight.serving.inference.codecs.content_types import Environ, Hold
 VERSION_HEADER = "X-Model-Version"
 REQUEST_ID = "X-Request-Id"
 PREDICTION_LOG = "X-Prediction-Log"
+UNLIKE_HEADER = "X-Input-Unlike-Training"
 NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
 # Environ keys: the name of the client's API key; by what the client is limited, once its request is

@@ -50,6 +50,14 @@ class RefusalGauge(Value):
     requests: int
 
 
+class UnlikeRows(Value):
+    """How many rows were unlike what the version that answered them learned from."""
+
+    model: str
+    version: str
+    rows: int
+
+
 class Loads(Value):
     """How many versions were loaded, refused, or could not be fetched; and how long it took."""
 
@@ -108,6 +116,7 @@ class WorkerCounters(Value):
     refused: tuple[RefusalGauge, ...] = ()
     counts: tuple[Count, ...] = ()
     latencies: tuple[Latency, ...] = ()
+    unlike: tuple[UnlikeRows, ...] = ()
     challenges: tuple[ChallengeStats, ...] = ()
     loads: tuple[Loads, ...] = ()
     predictions: PredictionCounters = PredictionCounters()
@@ -131,6 +140,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, str, str, int], int] = {}
         self._refused: dict[str, int] = {}
+        self._unlike: dict[tuple[str, str], int] = {}
         self._latencies: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
         # The client of each request in flight, by a number of its own; admission adds and removes
         # them.
@@ -151,6 +161,11 @@ class Metrics:
             buckets[bisect_left(BOUNDS, seconds)] += 1
             total[0] += seconds
             total[1] = time.time()
+
+    def count_unlike(self, model: str, version: str, rows: int) -> None:
+        """Count rows that are unlike what the version learned from."""
+        with self._lock:
+            self._unlike[model, version] = self._unlike.get((model, version), 0) + rows
 
     def refuse(self, reason: str) -> None:
         """Count one request that admission refused."""
@@ -185,6 +200,10 @@ class Metrics:
                     )
                     for (m, v), (buckets, total) in self._latencies.items()
                 ),
+                unlike=tuple(
+                    UnlikeRows(model=model, version=version, rows=rows)
+                    for (model, version), rows in self._unlike.items()
+                ),
                 challenges=challenges,
                 loads=loads,
                 predictions=predictions,
@@ -196,6 +215,7 @@ class Metrics:
         versions = [key for key in self._latencies if key[0] == model]
         if len(versions) >= REMEMBERED_VERSIONS:
             del self._latencies[versions[0]]
+            self._unlike.pop(versions[0], None)
             for key in [key for key in self._counts if key[:2] == versions[0]]:
                 del self._counts[key]
 
@@ -215,6 +235,15 @@ def render_requests(workers: Mapping[str, WorkerCounters]) -> Iterator[str]:
         for refused in snapshot.refused:
             labels = {"reason": refused.reason, "worker": worker}
             yield line("overnight_refused_requests_total", labels, refused.requests)
+    yield from counters(
+        "overnight_unlike_training_total",
+        "Answered rows that are unlike what the version learned from.",
+        [
+            ({"model": each.model, "version": each.version, "worker": worker}, each.rows)
+            for worker, snapshot in workers.items()
+            for each in snapshot.unlike
+        ],
+    )
     name = "overnight_request_seconds"
     yield from family(name, "histogram", "Seconds from a request's headers to its answer.")
     for worker, snapshot in workers.items():

@@ -12,11 +12,13 @@ from overnight.serving.inference.decoding import check_rows, from_rows
 from overnight.serving.inference.error_text import kind_of, names_in
 from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.inference.novelty import wanted
 from overnight.serving.inference.pictures import is_base64
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.signatures import fits, sent_columns, sent_rows, signature_of
 from overnight.serving.inference.vocabulary import OutOfVocabulary
 from overnight.store.encoding.inputs import default_row
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.schema import Schema, TensorSpec
 
 SIGNATURE = "serving_default"
@@ -49,7 +51,10 @@ def predict(
     unknown, allowance = OutOfVocabulary(), Allowance(limits, text=text)
     inputs = _inputs(request, loaded, allowance, unknown, rows=sent_as if by_row else None)
     name = loaded.predictor.outputs[0].name
-    rows = loaded.predict(inputs, [name])[name]
+    answers = loaded.predict(inputs, wanted([name], loaded.predictor.novelty))
+    # Clients of this protocol parse strictly: a header says which rows are.
+    answers.pop(UNLIKE_TRAINING, None)
+    rows = answers[name]
     body: dict[str, Any] = {"predictions" if by_row else "outputs": np.ascontiguousarray(rows)}
     if unknown:
         body |= {OUT_OF_VOCABULARY: unknown.entries, OUT_OF_VOCABULARY_COUNT: len(unknown)}

@@ -12,10 +12,12 @@ from overnight.serving.inference.decoding import check_rows, from_flat, from_raw
 from overnight.serving.inference.error_text import kind_of
 from overnight.serving.inference.limits import Allowance, Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.inference.novelty import UNLIKE_TRAINING_COUNT, count, wanted
 from overnight.serving.inference.runtime import Array
 from overnight.serving.inference.signatures import fits, sent_tensors, signature_of
 from overnight.serving.inference.texts import flat_texts
 from overnight.serving.inference.vocabulary import TEXTS, OutOfVocabulary
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.schema import TensorSpec
 
 OUT_OF_VOCABULARY = "out_of_vocabulary"
@@ -48,7 +50,10 @@ def infer(
         # The protocol allows only strings, numbers and booleans as parameters, and typed clients
         # rely on it, so the list is JSON within a string.
         listed = json.dumps(unknown.entries, ensure_ascii=False)
-        body["parameters"] = {OUT_OF_VOCABULARY: listed, OUT_OF_VOCABULARY_COUNT: len(unknown)}
+        body["parameters"] = body.get("parameters", {}) | {
+            OUT_OF_VOCABULARY: listed,
+            OUT_OF_VOCABULARY_COUNT: len(unknown),
+        }
     if sent_id is not None:
         body["id"] = sent_id
     return body
@@ -58,9 +63,16 @@ def respond(
     inputs: dict[str, Array], outputs: Sequence[TensorSpec], loaded: ModelVersion
 ) -> dict[str, Any]:
     """Run checked arrays [n, …] and build the response."""
-    arrays = loaded.predict(inputs, [spec.name for spec in outputs])
+    check = loaded.predictor.novelty
+    arrays = loaded.predict(inputs, wanted([spec.name for spec in outputs], check))
     manifest = loaded.predictor.manifest
-    return {
+    unlike = arrays.pop(UNLIKE_TRAINING, None)
+    marked: dict[str, Any] = {}
+    if check is not None and unlike is not None:
+        # As a text, because parameters are strings, numbers and booleans.
+        listed = json.dumps(check.reasons(inputs, unlike), ensure_ascii=False)
+        marked["parameters"] = {UNLIKE_TRAINING: listed, UNLIKE_TRAINING_COUNT: count(unlike)}
+    return marked | {
         "model_name": manifest.model,
         "model_version": manifest.version,
         "outputs": [_output(spec, arrays[spec.name]) for spec in outputs],

@@ -25,6 +25,7 @@ from overnight.serving.inference.codecs.v2_binary import Encoded
 from overnight.serving.inference.codecs.v2_image import RAW
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import ModelVersion
+from overnight.serving.inference.novelty import count, rows_text
 from overnight.serving.prediction_log.recording import LoggedVersion
 from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.serving.rest.cloud_events import EVENT, CloudEvent, event_codec, is_event
@@ -38,6 +39,7 @@ from overnight.serving.rest.headers import (
     REFUSAL,
     REQUEST_ID,
     TARGET_MODEL,
+    UNLIKE_HEADER,
     VERSION_HEADER,
     Application,
     hold_of,
@@ -160,11 +162,18 @@ class FastPath:
             (REQUEST_ID, request_id),
             NO_SNIFF,
         )
+        if logged is not None and logged.unlike is not None:
+            headers += ((UNLIKE_HEADER, rows_text(logged.unlike)),)
+            # Half a stroke is unlike every digit, and nobody asked about it.
+            rows = 0 if explores else count(logged.unlike)
+            self._meter.count_unlike(target.model, version, rows)
         start_response("200 OK", headers)
         seconds = time.perf_counter() - start
         protocol = environ.get(PROTOCOL, target.protocol)
         self._meter.count(target.model, version, protocol, 200, seconds)
         if logged is None or logged.inputs is None or self._predictions is None:
+            return [body]
+        if logged.manifest.logged is None:
             return [body]
         if explores:
             self._predictions.skip_answer(logged.manifest, request_id)
@@ -220,7 +229,8 @@ class FastPath:
             manifest = loaded.predictor.manifest
             # Noted before it runs: errors name the version, too.
             environ[CHOSEN_VERSION] = manifest.version
-            if self._predictions is None or manifest.logged is None:
+            is_logged = self._predictions is not None and manifest.logged is not None
+            if not is_logged and manifest.novelty is None:
                 logged = None
                 return run(loaded)
             logged = LoggedVersion(loaded)

@@ -26,7 +26,10 @@ _PAGES = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_EXPOSED_HEADERS = "X-Model-Version, X-Request-Id, Inference-Header-Content-Length, Retry-After"
+_EXPOSED_HEADERS = (
+    "X-Model-Version, X-Request-Id, X-Input-Unlike-Training, Inference-Header-Content-Length, "
+    "Retry-After"
+)
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Client-Key, "
     "X-Prediction-Log, X-Request-Id"
