@@ -23,6 +23,7 @@ from overnight.models.learner import Learner
 from overnight.models.metrics.equivalence import Tolerance, Tolerances
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.novelty import Novelty
 from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Ranges
 from overnight.models.sources.access import SourceAccess
@@ -31,6 +32,7 @@ from overnight.models.validation import Validation
 from overnight.models.watching import Watching
 from overnight.store.encoding import network_inputs
 from overnight.store.errors import BadFile, ConfigurationError
+from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING
 from overnight.store.registry.manifest import Measurement
 from overnight.store.schema import Schema
 from overnight.store.values import Value
@@ -198,6 +200,8 @@ class ModelDefinition:
             are read with, if it is not the `default` of the input of that name. Without either they
             are read as null, where the column may have gaps.
         watching: what is recorded of its answers, how their truth arrives, and what raises alarms.
+        novelty: when an input counts as unlike what a version learned from, and its answer says so;
+            None flags nothing.
     """
 
     name: str
@@ -229,17 +233,21 @@ class ModelDefinition:
     learned: Mapping[str, Learner] = field(default_factory=dict)
     row_defaults: Mapping[str, RowValue] = field(default_factory=dict)
     watching: Watching = field(default_factory=Watching)
+    novelty: Novelty | None = None
 
     def __post_init__(self) -> None:
         """Check the names of the tensors, and that whatever must be learned is.
 
         Raises:
             ConfigurationError: a name cannot be exported, or is taken; an input that is to be
-                learned does not exist, or one that must be learned has no learner; or
-                arrivals are compared with requests, though inputs are made of earlier rows too.
+                learned does not exist, or one that must be learned has no learner; an output or a
+                margin contradicts `novelty`; or arrivals are compared with requests, though inputs
+                are made of earlier rows too.
         """
         check_tensor_names(self.name, self.tensors)
         check_learned(self.name, self.tensors, self.learned)
+        if self.novelty is not None:
+            check_novelty(self.name, self.tensors, self.novelty)
         if self.watching.same_population and self.arrival_examples is not None:
             raise ConfigurationError(
                 f"{self.name}: watching.same_population compares the inputs that an arrival's rows "
@@ -287,6 +295,21 @@ def check_tensor_names(model: str, tensors: Schema) -> None:
                     f"{model}: two {kind}s are called {name!r}, in whatever case; expected a name "
                     "for each; rename one"
                 )
+
+
+def check_novelty(model: str, tensors: Schema, novelty: Novelty) -> None:
+    """Check that no output has a name that the score needs, and that margins are of inputs.
+
+    Raises:
+        ConfigurationError: naming the output or the margin.
+    """
+    for spec in tensors.outputs:
+        if spec.name in (SCORE_OUTPUT, UNLIKE_TRAINING):
+            raise ConfigurationError(
+                f"{model}: an output is called {spec.name!r}, as what novelty adds; rename the "
+                "output, or declare novelty=None"
+            )
+    novelty.check_inputs(model, tensors)
 
 
 def check_learned(model: str, tensors: Schema, learned: Mapping[str, Learner]) -> None:

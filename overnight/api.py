@@ -49,6 +49,7 @@ from overnight.models.metrics.equivalence import Tolerance
 from overnight.models.metrics.evaluation import RowMetric
 from overnight.models.metrics.slices import slices_by
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.novelty import Novelty
 from overnight.models.schedule import Schedule, StepLimits
 from overnight.models.search_space import Choice, Range
 from overnight.models.sources.csv_dialect import Csv
@@ -100,6 +101,7 @@ __all__ = [
     "Missing",
     "ModelDefinition",
     "MovingHoldout",
+    "Novelty",
     "Outputs",
     "Parquet",
     "Picture",

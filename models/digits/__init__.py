@@ -8,6 +8,7 @@ from overnight.models.digits.schema import TENSORS, examples
 from overnight.models.digits.source import DigitsSource
 from overnight.models.gates import MinimumImprovement
 from overnight.models.metrics.classifier import correct, measure, per_row
+from overnight.models.novelty import Novelty
 from overnight.models.schedule import Schedule
 from overnight.models.search_space import Choice, Range
 from overnight.models.watching import Feedback, Watching
@@ -52,4 +53,5 @@ DEFINITION = ModelDefinition(
     per_row=per_row,
     schedule=Schedule("0 2 * * *", "Europe/Berlin"),
     watching=Watching(feedback=Feedback(rows=labelled_rows)),
+    novelty=Novelty(),
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from overnight.models.definition import TrainingSettings
 from overnight.models.digits.normalisation import SIDE, MnistNormalisation
+from overnight.models.digits.scored import with_score
 from overnight.models.digits.training import DigitsLearner
 from overnight.models.examples import Array, Examples
 from overnight.models.metrics.classifier import same_class
@@ -134,15 +135,21 @@ def _validate(
     return {"validation_loss": float(losses.mean()), "validation_accuracy": float(right.mean())}
 
 
-def export(network: keras.Model, sample: Mapping[str, Array]) -> dict[str, bytes]:
+def export(
+    network: keras.Model, sample: Mapping[str, Array], *, score_rows: Examples | None = None
+) -> dict[str, bytes]:
     """Turn the network into `network.keras`, `predictor.tflite`, and `exported.json`.
 
     The predictor runs in LiteRT with built-in operators only, at any batch size; the names in its
     signature are `image`, `probabilities`, `seen`. Its weights are int8 when at least 99.9 % of the
     answers to the sample stay as they were, and float32 otherwise: so accuracy falls by a tenth of
     a point at most, which is less than its noise on ten thousand rows.
+
+    With `score_rows`, which the network has learned, the predictor has a further output `novelty`:
+    how unlike them an image is.
     """
-    return exporting.export(network, sample, alike=same_class)
+    served = None if score_rows is None else with_score(network, score_rows)
+    return exporting.export(network, sample, alike=same_class, served=served)
 
 
 def predict(

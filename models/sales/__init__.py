@@ -2,6 +2,7 @@
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.moving_holdout import MovingHoldout
+from overnight.models.novelty import Novelty
 from overnight.models.sales.arrived import arrived_truths
 from overnight.models.sales.data_gates import DATA_GATES
 from overnight.models.sales.gates import GATES, PERTURBATIONS, REINSTATEMENT
@@ -60,4 +61,7 @@ DEFINITION = ModelDefinition(
     schedule=Schedule("30 3 * * *", "Europe/Berlin"),
     # A forecast reaches up to ten days ahead, and its day is final three days later.
     watching=Watching(feedback=Feedback(from_arrivals=arrived_truths, window_days=21)),
+    # The newest days are judged on and not learned from, and forecasts reach beyond them; a season
+    # later, nothing is known of what sells.
+    novelty=Novelty(margins={"day": 91}),
 )

@@ -29,21 +29,26 @@ Alike = Callable[[Outputs, Outputs], NDArray[np.bool_]]
 
 
 def export(
-    network: keras.Model, sample: Mapping[str, Array], *, alike: Alike | Mapping[str, Alike]
+    network: keras.Model,
+    sample: Mapping[str, Array],
+    *,
+    alike: Alike | Mapping[str, Alike],
+    served: keras.Model | None = None,
 ) -> dict[str, bytes]:
     """Turn a network into `network.keras`, `predictor.tflite`, and `exported.json`.
 
     The predictor runs in LiteRT with built-in operators only, at any batch size; its signature has
     the names of the network's inputs and outputs. Its weights are int8 when at least 99.9 % of the
     answers to the sample are alike, and float32 otherwise. With `alike` by output, that many
-    answers of each output must be.
+    answers of each output must be. `served` is what the predictor is made of, where it computes
+    more than the network: it has the inputs and outputs of that, and further outputs.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.keras"
         network.save(path)
         saved = path.read_bytes()
         graph = Path(folder) / "graph"
-        _write_graph(network, graph)
+        _write_graph(served or network, graph)
         # int8 first: most networks keep their answers, and serve in a quarter of the memory.
         predictor = _converted(graph, compress=True)
         trained, exported = predict(network, sample), run_predictor(predictor, sample)

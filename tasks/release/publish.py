@@ -13,6 +13,7 @@ from overnight.models.definition import ModelDefinition
 from overnight.models.metrics.evaluation import Evaluation
 from overnight.store.errors import AlreadyExists, CorruptVersion, NotFound, TooLarge
 from overnight.store.local_files import write_atomically
+from overnight.store.novelty import NoveltyRule
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.registry import versions
@@ -32,7 +33,7 @@ from overnight.store.registry.manifest import (
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.trust.signing import Signer
 from overnight.tasks.evaluation.judge import Verdict
-from overnight.tasks.training.train import EXPORTED, FITTED, Candidate
+from overnight.tasks.training.train import EXPORTED, FITTED, NOVELTY, Candidate
 
 _NETWORK_FILES = ("network.keras", "predictor.tflite")
 _MANIFEST = "manifest.json"
@@ -78,6 +79,7 @@ def draft(
         data_findings=data_findings,
         exported=_exported(candidate),
         logged=log_policy(definition),
+        novelty=_novelty(candidate),
     )
 
 
@@ -126,6 +128,13 @@ def _exported(candidate: Candidate) -> Exported | None:
     if EXPORTED not in candidate.fitted.files:
         return None
     return Exported.model_validate_json(candidate.read(EXPORTED))
+
+
+def _novelty(candidate: Candidate) -> NoveltyRule | None:
+    """When an input counts as unlike the training rows; None if the model does not declare it."""
+    if NOVELTY not in candidate.fitted.files:
+        return None
+    return NoveltyRule.model_validate_json(candidate.read(NOVELTY))
 
 
 def publish(

@@ -80,10 +80,20 @@ class NetworkModule:
         *,
         tensors: Schema | None,
         tolerance: Tolerances,
+        score_rows: Examples | None = None,
     ) -> Mapping[str, bytes]:
-        """The files of a bundle."""
+        """The files of a bundle.
+
+        `score_rows` are training rows, of which an export that takes them adds a score of how
+        unlike them a row is.
+        """
         files: Mapping[str, bytes] = _call(
-            self._function("export"), network, sample, tensors=tensors, tolerance=tolerance
+            self._function("export"),
+            network,
+            sample,
+            tensors=tensors,
+            tolerance=tolerance,
+            score_rows=score_rows,
         )
         return files
 

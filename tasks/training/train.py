@@ -23,6 +23,8 @@ FITTED = "fitted.json"
 START = "start.keras"
 # Written by a network's `export` next to its files: `manifest.Exported` as JSON.
 EXPORTED = "exported.json"
+# Written by the training process of a model that declares novelty: `NoveltyRule` as JSON.
+NOVELTY = "novelty.json"
 
 
 class FittedRun(Value):
@@ -102,6 +104,7 @@ def train(
                 "continued_from": start.version if start else None,
                 "tolerance": _tolerance(definition.tolerance),
                 "validation": definition.validation,
+                "novelty": asdict(definition.novelty) if definition.novelty else None,
             }
             (folder / "request.json").write_text(json.dumps(request))
             child_process.run(

@@ -19,15 +19,17 @@ import numpy as np
 
 from overnight.models import validation
 from overnight.models.definition import Progress, TrainingSettings
-from overnight.models.examples import Examples
+from overnight.models.examples import Array, Examples
 from overnight.models.metrics.equivalence import Tolerance, Tolerances
+from overnight.models.novelty import Novelty
 from overnight.models.validation import Validation
 from overnight.store.objects.digests import digest
 from overnight.tasks.child_process import ends_with_parent
 from overnight.tasks.training.examples_file import load
 from overnight.tasks.training.network_module import NetworkModule
+from overnight.tasks.training.novelty_rule import novelty_rule
 from overnight.tasks.training.predictor_check import check_predictor
-from overnight.tasks.training.train import FITTED, START, FittedRun
+from overnight.tasks.training.train import FITTED, NOVELTY, START, FittedRun
 
 
 def main(folder: Path) -> None:
@@ -51,10 +53,7 @@ def main(folder: Path) -> None:
     holdout = load(folder / "holdout.npz")
     # The export chooses int8 or float by the rows that the rehearsal will request.
     sample = next(part for part in (holdout, held_out, training) if part.n).inputs
-    tolerance = requested_tolerance(request)
-    files = network.export(model, sample, tensors=rows.tensors, tolerance=tolerance)
-    if rows.tensors is not None:
-        check_predictor(files["predictor.tflite"], rows.tensors)
+    files = export(network, model, sample, training, held_out, request)
     for name, body in files.items():
         (folder / name).write_bytes(body)
     np.savez(folder / "predictions.npz", **network.predict(model, holdout.inputs))
@@ -78,6 +77,36 @@ def main(folder: Path) -> None:
     part.replace(folder / FITTED)
 
 
+def export(
+    network: NetworkModule,
+    model: Any,
+    sample: Mapping[str, Array],
+    training: Examples,
+    held_out: Examples,
+    request: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """The files of a bundle, checked, and the rule of novelty where the model declares it.
+
+    A score that cannot be calibrated on the rows that were held out would cost time and flag
+    nothing, so there is none.
+    """
+    novelty, tensors = requested_novelty(request), training.tensors
+    is_scored = novelty is not None and held_out.n >= novelty.rows_needed
+    exported = network.export(
+        model,
+        sample,
+        tensors=tensors,
+        tolerance=requested_tolerance(request),
+        score_rows=training if is_scored else None,
+    )
+    if tensors is not None:
+        check_predictor(exported["predictor.tflite"], tensors)
+    if novelty is None:
+        return dict(exported)
+    rule = novelty_rule(novelty, exported["predictor.tflite"], training, held_out)
+    return {**exported, NOVELTY: rule.model_dump_json().encode()}
+
+
 def print_progress(progress: Progress) -> None:
     """Print progress for the parent process."""
     print(progress.model_dump_json(), flush=True)
@@ -96,6 +125,12 @@ def requested_tolerance(request: Mapping[str, Any]) -> Tolerances:
     if all(isinstance(value, Mapping) for value in tolerance.values()):
         return {output: Tolerance(**fields) for output, fields in tolerance.items()}
     return Tolerance(**tolerance)
+
+
+def requested_novelty(request: Mapping[str, Any]) -> Novelty | None:
+    """When inputs count as unlike the training rows, as the model declares it; or never."""
+    declared = request.get("novelty")
+    return None if declared is None else Novelty(**declared)
 
 
 if __name__ == "__main__":

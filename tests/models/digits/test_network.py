@@ -11,7 +11,13 @@ from overnight.models.definition import Progress, TrainingSettings
 from overnight.models.digits import network
 from overnight.models.digits.network import Fitted
 from overnight.models.examples import Examples
+from overnight.models.novelty import Novelty
+from overnight.serving.inference.loaded_version import load_version
+from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING, NoveltyRule
 from overnight.store.registry.manifest import Exported
+from overnight.tasks.training.novelty_rule import novelty_rule
+from tests.support import drawings
+from tests.support.serving import bundles
 
 # Keras 3.15 hands variables to numpy 2 the old way while a network is exported.
 pytestmark = [
@@ -82,6 +88,25 @@ def fitted(reports: list[Progress]) -> Fitted:
 @pytest.fixture(scope="module")
 def exported(fitted: Fitted) -> dict[str, bytes]:
     return network.export(fitted.network, drawn(100, seed=3).inputs)
+
+
+@pytest.fixture(scope="module")
+def scored(fitted: Fitted) -> dict[str, bytes]:
+    """The same network, exported with the score of how unlike its training rows a row is."""
+    sample = drawn(100, seed=3).inputs
+    return network.export(fitted.network, sample, score_rows=drawn(800, seed=1))
+
+
+@pytest.fixture(scope="module")
+def rule(scored: dict[str, bytes]) -> NoveltyRule:
+    predictor = scored["predictor.tflite"]
+    return novelty_rule(Novelty(), predictor, drawn(800, seed=1), drawn(800, seed=12))
+
+
+def unlike(scored: dict[str, bytes], rule: NoveltyRule, images: NDArray[np.uint8]) -> float:
+    """The share of images that is flagged."""
+    scores = network.run_predictor(scored["predictor.tflite"], {"image": images})[SCORE_OUTPUT]
+    return float((scores > rule.threshold).mean())
 
 
 def test_a_short_fit_learns(fitted: Fitted) -> None:
@@ -258,3 +283,48 @@ def test_weights_stay_floats_when_int8_would_change_answers() -> None:
     assert len(exported["predictor.tflite"]) > 3.5 * undecided.count_params()
     answered = network.run_predictor(exported["predictor.tflite"], sample)["probabilities"]
     assert np.allclose(answered, network.predict(undecided, sample)["probabilities"], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", sorted(drawings.DRAWINGS))
+def test_what_is_no_digit_is_told_by_its_score(
+    scored: dict[str, bytes], rule: NoveltyRule, kind: str
+) -> None:
+    images = drawings.DRAWINGS[kind](200, np.random.default_rng(7))
+
+    assert unlike(scored, rule, images) >= 0.95
+
+
+def test_digits_are_flagged_no_more_often_than_declared(
+    scored: dict[str, bytes], rule: NoveltyRule
+) -> None:
+    assert rule.rows == 800
+    # Of 2,000 rows at one in a hundred; the threshold itself varies by a third of that.
+    assert unlike(scored, rule, drawn(2000, seed=13).inputs["image"]) <= 0.025
+
+
+def test_a_score_leaves_answers_and_the_trained_network_as_they_are(
+    exported: dict[str, bytes], scored: dict[str, bytes]
+) -> None:
+    fresh = drawn(100, seed=14).inputs
+    plain, more = (
+        network.run_predictor(files["predictor.tflite"], fresh) for files in (exported, scored)
+    )
+
+    assert set(more) - set(plain) == {SCORE_OUTPUT}
+    assert more[SCORE_OUTPUT].shape == (100,)
+    assert (more[SCORE_OUTPUT] >= 0).all()
+    assert np.array_equal(more["seen"], plain["seen"])
+    assert np.allclose(more["probabilities"], plain["probabilities"], atol=1e-5)
+
+
+def test_serving_flags_by_the_exported_score(scored: dict[str, bytes], rule: NoveltyRule) -> None:
+    manifest = bundles.manifest(1, scored).model_copy(update={"novelty": rule})
+    predictor = load_version(manifest, scored, threads=1)
+    images = drawn(20, seed=15).inputs["image"]
+    images = np.concatenate([images, drawings.noise(1, np.random.default_rng(1))])
+
+    answers = predictor.predict({"image": images}, ["probabilities", UNLIKE_TRAINING])
+
+    assert set(answers) == {"probabilities", UNLIKE_TRAINING}
+    assert answers[UNLIKE_TRAINING][-1] > 1
+    assert predictor.predict({"image": images[:1]}, ["seen", UNLIKE_TRAINING]).keys() == {"seen"}
