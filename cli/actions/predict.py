@@ -144,11 +144,15 @@ class _Asking:
             },
         )
         self.version = response["model_version"]
+        unlike = _unlike_rows(response)
         arrays = {
             output["name"]: np.asarray(output["data"]).reshape(len(rows), -1)
             for output in response["outputs"]
         }
-        return [self._prediction(row.name, arrays, n) for n, row in enumerate(rows)]
+        return [
+            self._prediction(row.name, arrays, n) | {"unlike_training": unlike.get(n, "")}
+            for n, row in enumerate(rows)
+        ]
 
     def _sent(self, rows: Sequence[FileRow]) -> list[TensorSpec]:
         """The inputs that the rows have; all rows of a chunk have the same."""
@@ -237,6 +241,16 @@ def _category(spec: TensorSpec, value: Any) -> Any:
     return spec.vocabulary[value] if known else value
 
 
+def _unlike_rows(response: Mapping[str, Any]) -> dict[int, str]:
+    """Why rows are unlike what the version learned from, by row."""
+    parameters = response.get("parameters", {})
+    reasons: dict[int, list[str]] = {}
+    for each in json.loads(parameters.get("unlike_training", "[]")):
+        named = f"{each['input']} is " if "input" in each else ""
+        reasons.setdefault(each["row"], []).append(named + each["why"])
+    return {row: "; ".join(texts) for row, texts in reasons.items()}
+
+
 def _plain(values: Any) -> Any:
     """A single number, or a list of them."""
     return values[0].item() if len(values) == 1 else values.tolist()
@@ -246,7 +260,10 @@ def _print(predictions: Sequence[Mapping[str, Any]]) -> None:
     console = open_console()
     # All answers are of one version, whose beginning to the minute says enough here.
     short = ShortNames([] if console.is_terminal else None)
-    table = new_table("file", "answer", "probability", "version")
+    # Only where there is something in it: the table has little room.
+    is_flagged = any(prediction["unlike_training"] for prediction in predictions)
+    more = ("unlike what it learned from",) if is_flagged else ()
+    table = new_table("file", "answer", "probability", "version", *more)
     for prediction in predictions:
         probability = prediction["probability"]
         table.add_row(
@@ -254,6 +271,7 @@ def _print(predictions: Sequence[Mapping[str, Any]]) -> None:
             _shown(prediction.get("label", prediction["answer"])),
             "" if probability is None else _share(probability),
             short(prediction["version"]),
+            *((prediction["unlike_training"],) if is_flagged else ()),
         )
     console.print(table)
 

@@ -4,7 +4,7 @@
 
 import { infer, modelUrl, request } from "../api_client.js";
 import { byId, definitions, element, plain, setText, share } from "../dom.js";
-import { outOfVocabulary, rowTensor, tensorFieldset, writeRow } from "./tensor_inputs.js";
+import { outOfVocabulary, rowTensor, tensorFieldset, unlikeTraining, writeRow } from "./tensor_inputs.js";
 import { TruthForm } from "./truth_form.js";
 
 const MAX_VALUES = 48;
@@ -67,9 +67,11 @@ export class TensorForm {
     try {
       const { response, requestId, milliseconds } = await infer(this.model.name, byId("request-body").value);
       const unknown = outOfVocabulary(response);
+      const unlike = unlikeTraining(response);
       byId("result").replaceChildren(
         ...response.outputs.map((output) => this.output(output)),
         ...(unknown.length ? [element("p", "wrong", unknown.map((entry) => `${entry.tensor} “${entry.value}” (row ${entry.row}) is not in the vocabulary.`).join(" "))] : []),
+        ...(unlike ? [element("p", "notice", unlike)] : []),
         element("p", "quiet", `Version ${response.model_version}, ${milliseconds} ms`),
       );
       this.truth.ask(requestId);

@@ -225,3 +225,10 @@ export function writeRow(spec, { shape, data }) {
 
 // The values of a request that the model does not know: [{ tensor, row, value }].
 export const outOfVocabulary = ({ parameters }) => JSON.parse(parameters?.out_of_vocabulary ?? "[]");
+
+// Why the first row of a request is unlike what the version learned from; empty where it is not.
+export function unlikeTraining({ parameters }) {
+  const reasons = JSON.parse(parameters?.unlike_training ?? "[]").filter(({ row }) => row === 0);
+  const texts = reasons.map(({ input, why }) => (input ? `${input} is ${why}` : why));
+  return texts.length ? `Unlike what it learned from: ${texts.join("; ")}.` : "";
+}

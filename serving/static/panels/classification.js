@@ -2,6 +2,7 @@
 
 import { infer } from "../api_client.js";
 import { byId, element, setText } from "../dom.js";
+import { unlikeTraining } from "../forms/tensor_inputs.js";
 import { TruthForm } from "../forms/truth_form.js";
 
 const NONE = "";
@@ -39,7 +40,9 @@ class Prediction {
     );
   }
 
-  show(probabilities, milliseconds) {
+  show(response, milliseconds) {
+    const probabilities = response.outputs[0].data;
+    this.setUnlike(unlikeTraining(response));
     const best = probabilities.indexOf(Math.max(...probabilities));
     const bars = [...this.bars.children];
     bars.forEach((bar, index) => this.setBar(bar, probabilities[index], index === best));
@@ -55,6 +58,13 @@ class Prediction {
     this.part("label").textContent = "–";
     this.part("confidence").textContent = message;
     this.part("latency").textContent = "";
+    this.setUnlike("");
+  }
+
+  // The probabilities of what is unlike everything learned mean little, however high they are.
+  setUnlike(text) {
+    this.part("unlike").hidden = !text;
+    this.part("unlike").textContent = text;
   }
 
   setBar(bar, probability, isBest) {
@@ -158,7 +168,7 @@ export class Classification {
           infer(`${name}/versions/${version}`, { inputs, outputs: outputs.slice(0, 1) }, { explores: true }).catch((error) => ({ error })),
         ]);
     if (!this.pad.hasInk || model !== this.model) return;
-    const prediction = this.champion.show(champion.response.outputs[0].data, champion.milliseconds);
+    const prediction = this.champion.show(champion.response, champion.milliseconds);
     if (explores) this.truth.clear();
     else this.truth.ask(champion.requestId);
     paintInput(champion.response.outputs[1]?.data ?? data, input.shape);
@@ -175,7 +185,7 @@ export class Classification {
       setText("agreement", "");
       return;
     }
-    const compared = this.compared.show(response.outputs[0].data, milliseconds);
+    const compared = this.compared.show(response, milliseconds);
     const points = (compared.confidence - champion.confidence) * 100;
     const difference = Math.abs(points) < 0.05 ? "equal" : `${Math.abs(points).toFixed(1)} points ${points > 0 ? "higher" : "lower"}`;
     const agree = compared.label === champion.label;

@@ -5,7 +5,7 @@ import { ForecastChart } from "../charts/forecast_chart.js";
 import { isoDate, longDate, parseDay } from "../dates.js";
 import { byId, figure, isNumber, plain, setText } from "../dom.js";
 import { TruthForm } from "../forms/truth_form.js";
-import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset, writeValue } from "../forms/tensor_inputs.js";
+import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset, unlikeTraining, writeValue } from "../forms/tensor_inputs.js";
 import { occlusions, showAttribution } from "./attribution.js";
 
 const DEBOUNCE_MS = 250;
@@ -167,6 +167,7 @@ export class Forecast {
     setText("forecast-day", longDate(day));
     setText("forecast-version", `Version ${response.model_version}, ${milliseconds} ms`);
     this.showVocabulary(outOfVocabulary(response));
+    showUnlike(unlikeTraining(response));
     this.chart.show({ history: row[this.history.name], lastDay: day - row[this.lead.name], day, quantiles, days, middle, coverage });
     showAttribution(entries, quantiles[middle], rest.slice(horizon.length).map((values) => values[middle]));
     byId("forecast-result").hidden = false;
@@ -186,8 +187,14 @@ export class Forecast {
     this.truth.clear();
     byId("forecast-result").hidden = byId("attribution").hidden = true;
     this.showVocabulary([]);
+    showUnlike("");
     this.chart.clear();
   }
+}
+
+function showUnlike(text) {
+  byId("forecast-unlike").hidden = !text;
+  setText("forecast-unlike", text);
 }
 
 function readFeature(spec) {

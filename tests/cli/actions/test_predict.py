@@ -17,6 +17,7 @@ from overnight.cli.actions import open_page, predict
 from overnight.infra.errors import ServingRefused
 from overnight.models.errors import UnknownModel
 from overnight.serving.inference.limits import Limits
+from overnight.store.novelty import LearnedRange, NoveltyRule
 from overnight.store.schema import Schema
 from tests.support.serving import bundles, published
 from tests.support.serving.clients import application_of
@@ -30,8 +31,9 @@ def serving(monkeypatch) -> Iterator:
     """Serve a version on a port, where the command finds it."""
     stops = []
 
-    def start(tensors: Schema, files: dict[str, bytes]) -> None:
-        wrapped = application_of(tensors, files=files, limits=LIMITS).application
+    def start(tensors: Schema, files: dict[str, bytes], novelty: NoveltyRule | None = None) -> None:
+        client = application_of(tensors, files=files, limits=LIMITS, novelty=novelty)
+        wrapped = client.application
 
         def application(environ, start_response):
             # As its own server does: with the body whole, and no open end.
@@ -80,6 +82,23 @@ def test_csv_rows_with_texts_gaps_categories_and_lists(rows, tmp_path, capsys):
     assert [each["file"] for each in predictions] == [f"rows.csv row {n}" for n in (1, 2, 3)]
     assert {each["version"] for each in predictions} == {bundles.version_name(1)}
     assert predictions[0]["outputs"]["double"] == [12, 8]
+
+
+def test_rows_unlike_what_was_learned_say_why(serving, tmp_path, capsys):
+    price = LearnedRange(low=0, high=10, margin=5)
+    rule = NoveltyRule(false_flags=0.01, ranges={"price": price})
+    serving(published.TENSORS, published.files(), rule)
+    lines = [f"a,red,{amount},north,[1],x\n" for amount in (4, 40, 5, 6, 7, 80)]
+    (tmp_path / "rows.csv").write_text(HEADER + "".join(lines))
+
+    code, predictions, _ = predicted(capsys, tmp_path / "rows.csv")
+
+    why = "price is outside of 0 to 10, which was learned"
+    assert code == 0
+    assert [each["unlike_training"] for each in predictions] == ["", why, "", "", "", why]
+
+    predict.run(bundles.MODEL, [tmp_path / "rows.csv"], as_json=False)
+    assert "unlike" in capsys.readouterr().out
 
 
 def test_one_bad_row_does_not_cost_the_others(rows, tmp_path, capsys):
