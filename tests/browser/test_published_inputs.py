@@ -17,6 +17,7 @@ from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus
+from overnight.store.novelty import LearnedRange, NoveltyRule
 from tests.support.browser.page_watch import watch
 from tests.support.serving import bundles, published
 
@@ -30,6 +31,10 @@ GOLDEN = published.golden(
     clicks=np.array([[1.0, 2.0]]),
 )
 
+RULES = {
+    "texts": NoveltyRule(false_flags=0.01, ranges={"price": LearnedRange(low=0, high=90, margin=5)})
+}
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
@@ -40,7 +45,8 @@ def url() -> Iterator[str]:
     }
     for name, (tensors, files) in models.items():
         slot = slots.add(ModelSlot(name, SharedGeneration.in_process()))
-        manifest = bundles.manifest(1, files, tensors=tensors).model_copy(update={"model": name})
+        manifest = bundles.manifest(1, files, tensors=tensors)
+        manifest = manifest.model_copy(update={"model": name, "novelty": RULES.get(name)})
         slot.put(LoadedVersion(1, load_version(manifest, files, threads=1), None))
         slot.shared.activate(1)
     wrapped = create_application(Router(slots), limits=Limits(), status=StandaloneStatus())
@@ -64,6 +70,18 @@ def answered(page: Page, *texts: str) -> None:
     page.locator("#submit").click()
     for text in texts:
         expect(page.locator("#result")).to_contain_text(text, timeout=10_000)
+
+
+def test_a_row_unlike_what_was_learned_says_so(page: Page, url):
+    page.goto(f"{url}/#texts")
+    price = page.get_by_label("price", exact=True)
+
+    price.fill("4")
+    answered(page, "Version")
+    expect(page.locator("#result")).not_to_contain_text("Unlike")
+
+    price.fill("99")
+    answered(page, "Unlike what it learned from: price is outside of 0 to 90, which was learned.")
 
 
 def test_texts_gaps_lists_and_defaults_have_fields(page: Page, url):
