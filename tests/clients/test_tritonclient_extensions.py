@@ -9,6 +9,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 
 from overnight.store.objects.keys import number_of
+from tests.support import event_loop
 from tests.support.serving import bundles
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -77,7 +78,7 @@ def test_its_client_for_asyncio_works(serving):
             index = await client.get_model_repository_index()
             return answers, metadata, await client.is_model_ready(MODEL, VERSION), index
 
-    answers, metadata, ready, index = asyncio.run(ask())
+    answers, metadata, ready, index = event_loop.run(ask())
 
     assert all(np.allclose(answer, EXPECTED, atol=1e-6) for answer in answers)
     assert (metadata["versions"], ready) == ([VERSION], True)

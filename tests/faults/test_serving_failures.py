@@ -90,7 +90,8 @@ def test_a_worker_that_hangs_is_replaced_and_holds_nothing_up(
 ) -> None:
     # Given two workers, of which the one that leads stops for good.
     bundles.publish(s3_bucket, 2)
-    settings = follow_settings(s3_address, serving_silent_seconds="6")
+    # Long enough for the other worker to be heard on a busy machine.
+    settings = follow_settings(s3_address, serving_silent_seconds="15")
     with run_serving(place=tmp_path, **settings) as serving:
         until(lambda: answers_with(serving, 1), what="version 1 answers")
         until(lambda: len(serving.workers()) == 2, what="both workers")

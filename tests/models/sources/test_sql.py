@@ -272,7 +272,9 @@ def test_a_connection_that_breaks_while_rows_come_lands_nothing(
         "WHERE application_name = 'overnight'"
     )
 
-    with pytest.raises(SourceUnavailable, match="server closed the connection"):
+    # PostgreSQL's own last word is read where it arrives before the end of the connection does.
+    closed = "server closed the connection|terminating connection"
+    with pytest.raises(SourceUnavailable, match=closed):
         list(batches)
 
 
