@@ -18,7 +18,7 @@ ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export UV_CACHE_DIR := $(CURDIR)/$(VENV)/uv-cache
 endif
 
-.PHONY: help up down test quick mutants check audit fix serve retrain bench demo-drift faults
+.PHONY: help up down test quick mutants check audit fix serve retrain bench demo-drift faults images
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,17 @@ bench: $(READY) ## run the benchmarks, about an hour; each file names its claim
 	@$(BIN)/python -m benchmarks.training.time_to_accuracy --results $(VENV)/quick.json
 	@$(BIN)/python -m benchmarks.sales.backtest
 	@$(BIN)/python -m benchmarks.ingest.csv_files --rows 5000000 --rounds 3
+
+# BASE=debian-with-python builds on another image with Python 3.11 to 3.13; BUILDER=docker by docker.
+BUILDER := buildah
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' overnight/__init__.py)
+
+images: ## build the container images of serving and worker
+	@for image in serving worker; do \
+		$(BUILDER) build $(if $(filter buildah podman,$(BUILDER)),--format docker) \
+			$(if $(BASE),--build-arg BASE=$(BASE)) $(OPTIONS) \
+			--tag localhost/overnight-$$image:$(VERSION) --file infra/images/$$image.Dockerfile .; \
+	done
 
 # In a home of its own, .venv/demo-drift, which stays to be looked at.
 demo-drift: $(READY) ## drift on genuine digits: noticed, retrained for, and learned; 10 minutes

@@ -76,11 +76,11 @@ def policy(name: Name, bucket: str, *, manual: Sequence[str] = ()) -> dict[str, 
 
     `manual`: the models that a person promotes, so training may write no alias record of them.
     """
-    document = _document(name, bucket)
+    whole = document(name, bucket)
     if name == "training":
         for model in manual:
-            document["Statement"] += _document("training-manual", bucket, model)["Statement"]
-    return document
+            whole["Statement"] += document("training-manual", bucket, model)["Statement"]
+    return whole
 
 
 def for_seaweedfs(
@@ -100,10 +100,11 @@ def for_seaweedfs(
     return json.dumps({"identities": identities, "policies": documents}, indent=2) + "\n"
 
 
-def _document(stem: str, bucket: str, model: str = "") -> dict[str, Any]:
+def document(stem: str, bucket: str, model: str = "") -> dict[str, Any]:
+    """A file of `infra/policies`, by its name without the ending, for a bucket and a model."""
     text = (_POLICIES / f"{stem}.json").read_text()
-    document: dict[str, Any] = json.loads(text.replace("BUCKET", bucket).replace("MODEL", model))
-    return document
+    read: dict[str, Any] = json.loads(text.replace("BUCKET", bucket).replace("MODEL", model))
+    return read
 
 
 def _enforceable(document: dict[str, Any]) -> dict[str, Any]:
