@@ -15,6 +15,8 @@ from overnight.infra.errors import OrchestratorRefused, OrchestratorUnavailable
 from overnight.infra.formats import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import httpx
 
     from overnight.store.objects.proxies import Proxy
@@ -35,13 +37,16 @@ class PrefectApi:
         *,
         auth: str = "",
         timeout_seconds: float = TIMEOUT_SECONDS,
+        busy_pauses_seconds: Sequence[float] = _BUSY_PAUSES_SECONDS,
         proxy: Proxy | None = None,
     ) -> None:
         """`auth` is the server's `user:password`, or empty where it has no authentication.
 
+        `busy_pauses_seconds`: the pause before each further try while its database is locked.
         `proxy`: the one that the environment puts between, for errors to name.
         """
         self.url, self._proxy = url.rstrip("/"), proxy
+        self._busy_pauses_seconds = busy_pauses_seconds
         user, _, password = auth.partition(":")
         self._options: dict[str, Any] = {
             "headers": {"X-PREFECT-API-VERSION": "0.8.4"},
@@ -76,7 +81,7 @@ class PrefectApi:
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         """Send one request with a JSON body; return its JSON answer, None when it has no body."""
-        for pause_seconds in _BUSY_PAUSES_SECONDS:
+        for pause_seconds in self._busy_pauses_seconds:
             try:
                 return self._send(method, path, body)
             except OrchestratorRefused as refused:

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -11,13 +13,15 @@ from overnight.cli.terminal import open_console
 from overnight.infra import connections
 from overnight.infra.settings import Settings, load
 from overnight.infra.stack import orphan_runs, prefect_services, processes, state_file
+from overnight.infra.stack.service import Service
 from overnight.infra.stack.services import plan
 from overnight.infra.stack.supervisor import stop_orphans
 from overnight.store.errors import OvernightError
 from overnight.tasks.errors import StepFailed
 
-# Each service has up to half a minute to stop, one after the other.
-_STOP_SECONDS = 120.0
+# What the supervisor itself may take: the health check that it is at, its requests to Prefect, and
+# the end of what outlives a killed service.
+_ALLOWANCE_SECONDS = 90.0
 
 
 def run(*, wait_seconds: float) -> None:
@@ -38,10 +42,11 @@ def run(*, wait_seconds: float) -> None:
     if settings.prefect_api_url is None:
         _drain(settings, console, wait_seconds)
     with console.status("stopping"):
+        services = plan(settings)
         if state.supervised and state.supervisor is not None:
-            _stop(state.supervisor)
+            _stop(state.supervisor, seconds=longest_stop_seconds(services))
         else:
-            stop_orphans(settings.home, plan(settings))
+            stop_orphans(settings.home, services)
     console.print("stopped")
 
 
@@ -62,14 +67,20 @@ def _drain(settings: Settings, console: Console, wait_seconds: float) -> None:
         console.print(f"not waiting for runs: {error}")
 
 
-def _stop(supervisor: processes.ProcessId) -> None:
-    os.kill(supervisor.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
+def longest_stop_seconds(services: Sequence[Service]) -> float:
+    """How long services may take to stop, each by itself, one after the other."""
+    return sum(service.stop_seconds for service in services) + _ALLOWANCE_SECONDS
+
+
+def _stop(supervisor: processes.ProcessId, *, seconds: float) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(supervisor.pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
     # By pid and creation time: a new process may get the pid in the meantime.
     while processes.is_alive(supervisor):
         if time.monotonic() > deadline:
             raise StepFailed(
-                f"the supervisor (process {supervisor.pid}) did not stop in {_STOP_SECONDS:.0f} s; "
+                f"the supervisor (process {supervisor.pid}) did not stop in {seconds:.0f} s; "
                 f"end it by `kill -9 {supervisor.pid}` and run `overnight down` again"
             )
         time.sleep(0.1)

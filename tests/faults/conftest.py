@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED
+from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED, is_thorough
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,7 +33,7 @@ def faults_minutes(request: pytest.FixtureRequest) -> float:
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
     """Whether faults are what this run is about, however short; `make faults` says so."""
-    return request.config.getoption(MINUTES, None) is not None
+    return is_thorough(request.config)
 
 
 @pytest.fixture(scope="session")

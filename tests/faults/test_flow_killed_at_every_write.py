@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(1_800)]
 
 # What others see is killed at in any case, of the rest some by chance, or all.
 COMMITS = ("/manifest.json", "/decision.json", "/champion/00000001.json")
-_SHARE = 0.2
+_SHARE = 0.1
 _FEWEST = 8
 # The network needs no training: what is killed here is the flow.
 RUN = """

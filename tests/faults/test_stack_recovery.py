@@ -185,6 +185,7 @@ def test_a_run_survives_its_worker(stack: RunningStack):
     assert await_end(stack, run, "Promoted", "Refused", "Crashed") != "Crashed"
 
 
+@pytest.mark.thorough  # `make test` has the one of test_prefect_failures.py
 def test_a_killed_run_is_retried_and_no_incomplete_version_is_visible(stack: RunningStack):
     versions = [one["version"] for one in stack.query_json("versions", "digits")]
     run = start_retrain(stack, "--epochs", "1", "--seed", "12")

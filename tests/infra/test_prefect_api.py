@@ -54,7 +54,9 @@ def api():
     with ThreadingHTTPServer(("127.0.0.1", 0), _Prefect) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield PrefectApi(f"http://127.0.0.1:{server.server_port}/api/")
+        yield PrefectApi(
+            f"http://127.0.0.1:{server.server_port}/api/", busy_pauses_seconds=(0.01,) * 5
+        )
         server.shutdown()
         thread.join()
 

@@ -14,7 +14,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from overnight.infra.cores import cores
-from tests.support.faults.tally import DEFAULT_SEED, MINUTES, SEED, TALLY
+from tests.support.faults.tally import DEFAULT_SEED, SEED, TALLY, is_thorough
 
 Server = TypeVar("Server")
 # Fixtures whose server is started once a worker, and how a file's text shows that it needs one.
@@ -24,14 +24,16 @@ _SHARED = {
     "mlflow_server": re.compile(r"\bMlflowServer\b|\bmlflow_server\b"),
 }
 # Files that share a server run in one worker, one after the other: a second worker would start a
-# second server. Tests that break the stack have their own, and flows theirs, so no group runs long.
-_GROUPS = {
-    "a stack with faults": ("stack", "tests/faults/"),
-    "a stack": ("stack", ""),
-    "MLflow, and a Prefect server": ("mlflow_server", ""),
-    "a Prefect server for flows": ("prefect_server", "tests/flows/"),
-    "a Prefect server": ("prefect_server", ""),
-}
+# second server, which costs a minute of CPU, and then a tenth of a core for as long as it runs.
+# Flows alone have a Prefect server of their own, so that no group runs long.
+_STACK, _FLOWS, _PREFECT = "a stack", "a Prefect server for flows", "a Prefect server, or MLflow"
+# Each with a server that a file needs and the folder that it is in; the first that fits.
+_GROUPS = (
+    (_STACK, "stack", ""),
+    (_PREFECT, "mlflow_server", ""),
+    (_FLOWS, "prefect_server", "tests/flows/"),
+    (_PREFECT, "prefect_server", ""),
+)
 _PER_CORE, _MOST = 2, 6
 # What `make quick` selects, and how a file says that none of its tests is.
 _QUICK = "not servers and not training"
@@ -62,7 +64,7 @@ def needs_of(file: str) -> frozenset[str]:
 def group_of(file: str) -> str:
     """The first group that a file fits in, or the file itself where it shares nothing."""
     needs = needs_of(file)
-    fits = (g for g, (name, at) in _GROUPS.items() if name in needs and file.startswith(at))
+    fits = (group for group, name, at in _GROUPS if name in needs and file.startswith(at))
     return next(fits, file)
 
 
@@ -76,7 +78,7 @@ def _group(item: pytest.Item) -> str:
 
 def _rank(item: pytest.Item) -> int:
     """0 to 3: the longest tests start first, so that all workers end at about the same time."""
-    if _group(item) in _GROUPS:
+    if _group(item) in {_STACK, _FLOWS, _PREFECT}:
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
     if not waits:
@@ -127,7 +129,7 @@ def _is_slow(file: Path) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption(MINUTES, None) is None:
+    if not is_thorough(config):
         left = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

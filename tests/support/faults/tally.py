@@ -7,9 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 MINUTES, SEED = "--faults-minutes", "--faults-seed"
 DEFAULT_SEED = 20261123
 _WIDTH = 58
+
+
+def is_thorough(config: pytest.Config) -> bool:
+    """Whether faults are what this run is about, however short; `make faults` says so.
+
+    The options are only there when a folder that has them is named on the command line.
+    """
+    return config.getoption(MINUTES, None) is not None
 
 
 @dataclass

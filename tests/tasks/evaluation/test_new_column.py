@@ -17,7 +17,7 @@ from overnight.tasks.evaluation.published import PublishedPredictor
 from overnight.tasks.training.train import Candidate, train
 from tests.support.changing_wines import ACID, SUGAR, Cellar, Wines, definition
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 FITTING = {
     "network": "tests.support.networks.wines",
     "settings": TrainingSettings(
