@@ -39,7 +39,7 @@ test: $(READY) ## run every test, real servers and browser included
 # Files outside tests/faults inject faults into one process, or into Prefect's server alone, or have
 # tests that take minutes by themselves.
 # MINUTES=20 is the duration of each long test; SEED=7 repeats another sequence of random faults.
-FAULTS := tests/faults tests/browser/test_first_start.py tests/projects/test_three_nights.py tests/infra/stack/test_orphan_runs.py tests/serving/lifecycle/test_full_disks.py \
+FAULTS := tests/faults tests/browser/test_first_start.py tests/projects/test_three_nights.py tests/test_starter_guides.py tests/infra/stack/test_orphan_runs.py tests/serving/lifecycle/test_full_disks.py \
 	tests/serving/lifecycle/test_available_memory.py tests/serving/lifecycle/test_outages.py \
 	tests/serving/lifecycle/test_promotions_under_load.py \
 	tests/serving/test_serving_process.py tests/serving/lifecycle/test_signatures.py

@@ -83,7 +83,10 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> str
     return done.stdout
 
 
-@pytest.mark.parametrize("guide", ["regression", "text", "images", "series"])
+# The starter of regressions is also made, trained and served in `test_project_lifecycle.py`.
+@pytest.mark.parametrize(
+    "guide", [pytest.param("regression", marks=pytest.mark.thorough), "text", "images", "series"]
+)
 def test_the_guide_leads_to_a_model_of_ones_own_that_keeps_its_contract(
     guide: str, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:

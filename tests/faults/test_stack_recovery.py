@@ -159,20 +159,13 @@ def test_a_killed_service_restarts_and_the_champion_keeps_answering(stack, name)
     champion = stack.champion()
 
     killed = stack.kill(name)
+    # What serves is in memory and in a cache, so that nothing else has to be there.
+    if name != "serving":
+        assert answers(stack) == champion
     stack.await_restart(name, killed)
 
     until(lambda: still_answers(stack) == champion, what="answers by the champion")
     TALLY.holds(stack.champion() == champion, f"the champion, over a killed {name}")
-
-
-def test_serving_continues_while_the_store_is_down(stack: RunningStack):
-    champion = stack.champion()
-
-    killed = stack.kill("store")
-    answered = answers(stack)
-    stack.await_restart("store", killed)
-
-    assert answered == champion
 
 
 def test_a_run_survives_its_worker(stack: RunningStack):

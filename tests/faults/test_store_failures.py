@@ -83,7 +83,14 @@ def finish(runner: PipelineRunner, context: PipelineContext, *, tries: int = _TR
     return outcome
 
 
-@pytest.mark.parametrize("how", NIGHTS)
+# To a client 500 is what 503 is.
+_THOROUGH = {"answers 500 at random"}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(how, marks=pytest.mark.thorough) if how in _THOROUGH else how for how in NIGHTS],
+)
 def test_a_run_succeeds_on_a_store_that_often_fails(
     how: str, runner: PipelineRunner, context: PipelineContext
 ) -> None:

@@ -34,6 +34,8 @@ _GROUPS = (
     (_FLOWS, "prefect_server", "tests/flows/"),
     (_PREFECT, "prefect_server", ""),
 )
+# Takes longer than any group, most of it by itself.
+_LONGEST = "tests/projects/test_project_lifecycle.py"
 _PER_CORE, _MOST = 2, 6
 # What `make quick` selects, and how a file says that none of its tests is.
 _QUICK = "not servers and not training"
@@ -78,7 +80,7 @@ def _group(item: pytest.Item) -> str:
 
 def _rank(item: pytest.Item) -> int:
     """0 to 3: the longest tests start first, so that all workers end at about the same time."""
-    if _group(item) in {_STACK, _FLOWS, _PREFECT}:
+    if _group(item) in {_STACK, _FLOWS, _PREFECT, _LONGEST}:
         return 0
     waits = item.get_closest_marker("servers") or item.get_closest_marker("training")
     if not waits:
