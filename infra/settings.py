@@ -376,6 +376,12 @@ class Settings(BaseSettings):
         """The address at which this machine reaches its own serving."""
         return f"http://{reachable_host(self.serving_host)}:{self.serving_port}"
 
+    @property
+    def grpc_address(self) -> str:
+        """Host and port at which this machine reaches its own serving over gRPC; "" for none."""
+        port = self.serving_grpc_port
+        return f"{reachable_host(self.serving_host)}:{port}" if port else ""
+
 
 def _shown(error: ErrorDetails) -> str:
     """The value that was found, unless it is a secret."""

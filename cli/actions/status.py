@@ -70,6 +70,7 @@ def gather(settings: Settings) -> Document:
         ],
         "addresses": {
             "serving": settings.answers_url,
+            "serving_grpc": settings.grpc_address,
             "prefect": settings.api_url.removesuffix("/api"),
             "store": settings.store_endpoint,
         },
@@ -188,6 +189,8 @@ def _show_services(document: Document, console: Console) -> None:
         services.add_row(
             *cells, str(service["restarts"]), *([service["message"]] if messages else [])
         )
+        if service["grpc_address"]:
+            services.add_row(f"{service['title']}, gRPC", "", service["grpc_address"])
     console.print(services if document["services"] else "no service of this home was started yet")
     if document["services"] and not document["supervised"]:
         console.print("no supervisor restarts them: run `overnight up`")

@@ -216,4 +216,6 @@ def _addresses(stack: StackRecord, settings: Settings) -> Table:
     for service in stack.services:
         if service.address:
             table.add_row(service.title, service.address, service.log)
+        if service.grpc_address:
+            table.add_row(f"{service.title}, gRPC", service.grpc_address, service.log)
     return table

@@ -48,6 +48,8 @@ class Service:
     after: tuple[str, ...] = ()
     listens: tuple[Listening, ...] = ()
     address: str = ""
+    # Host and port, where it answers over gRPC, too.
+    grpc_address: str = ""
     # A digest of the settings that its process reads by itself.
     settings: str = ""
     once: bool = False

@@ -45,6 +45,7 @@ class ServiceRunner:
             title=service.title,
             fingerprint=service.fingerprint,
             address=service.address,
+            grpc_address=service.grpc_address,
             log=str(service.log),
         )
         if before is not None and before.process is not None:

@@ -83,6 +83,7 @@ def _serving(settings: Settings) -> Service:
             Listening(port, setting, settings.serving_host) for setting, port in ports.items()
         ),
         address=settings.answers_url,
+        grpc_address=settings.grpc_address,
         settings=settings.digest(
             *("log_", "s3_", "serving_", "poll_", "maximum_", "replica"),
             *("requests_", "drain_", "admin_", "prediction_", "cors_", "trusted_"),

@@ -22,6 +22,7 @@ class ServiceRecord(BaseModel):
     process: ProcessId | None = None
     fingerprint: str = ""
     address: str = ""
+    grpc_address: str = ""
     log: str = ""
     restarts: int = 0
     message: str = ""

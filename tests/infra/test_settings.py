@@ -89,6 +89,23 @@ def test_addresses_follow_their_ports_until_they_point_elsewhere(monkeypatch, tm
 
 
 @pytest.mark.parametrize(
+    ("host", "port", "address"),
+    [
+        ("127.0.0.1", "8081", "127.0.0.1:8081"),
+        ("0.0.0.0", "9000", "127.0.0.1:9000"),  # noqa: S104
+        ("::1", "9000", "[::1]:9000"),
+        ("127.0.0.1", "0", ""),
+    ],
+)
+def test_the_address_of_grpc_is_a_host_and_a_port(monkeypatch, tmp_path, host, port, address):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    monkeypatch.setenv("OVERNIGHT_SERVING_HOST", host)
+    monkeypatch.setenv("OVERNIGHT_SERVING_GRPC_PORT", port)
+
+    assert load().grpc_address == address
+
+
+@pytest.mark.parametrize(
     "endpoint",
     [
         "http://127.0.0.1:8333",

@@ -285,7 +285,7 @@ def test_status_lists_the_services_that_do_not_answer(monkeypatch, tmp_path):
 
     assert document["ready"] is False
     assert document["services"] == []
-    assert set(document["addresses"]) == {"serving", "prefect", "store"}
+    assert set(document["addresses"]) == {"serving", "serving_grpc", "prefect", "store"}
     assert [problem.partition(" at ")[0] for problem in document["problems"]] == [
         "the object store",
         "Prefect",

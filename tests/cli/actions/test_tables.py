@@ -61,17 +61,23 @@ def test_versions_are_newest_first_with_short_names_and_their_state(bucket: Memo
     assert "champion since" in text
 
 
+def service(title: str, address: str, *, grpc_address: str) -> dict[str, object]:
+    return {
+        "title": title,
+        "condition": "ready",
+        "address": address,
+        "grpc_address": grpc_address,
+        "restarts": 0,
+        "message": "",
+    }
+
+
 def test_the_status_fits_and_names_what_waits(bucket: MemoryBucket) -> None:
     console = terminal()
     document = {
         "services": [
-            {
-                "title": "Object store (S3)",
-                "condition": "ready",
-                "address": "http://127.0.0.1:8333",
-                "restarts": 0,
-                "message": "",
-            }
+            service("Object store (S3)", "http://127.0.0.1:8333", grpc_address=""),
+            service("Serving", "http://127.0.0.1:8080", grpc_address="127.0.0.1:8081"),
         ],
         "supervised": True,
         "administration": "a file",
@@ -87,6 +93,8 @@ def test_the_status_fits_and_names_what_waits(bucket: MemoryBucket) -> None:
 
     text = printed(console)
     assert "20261121T0200" in text
+    (grpc,) = (line.split() for line in text.splitlines() if "gRPC" in line)
+    assert grpc == ["Serving,", "gRPC", "127.0.0.1:8081"]
     assert "since (UTC)" in text
     assert "digits: 20261122T0200 waits for approval: overnight approve" in text
     assert "2026-11-22 02:00  retrain/digits  Refused  3 min 7 s" in text

@@ -5,7 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from overnight.cli.actions import up
 from overnight.cli.actions.up import train_each
+from overnight.infra.settings import load
+from overnight.infra.stack.state_file import ServiceRecord, StackRecord
 from overnight.tasks.errors import StepFailed
 
 ENDS = {
@@ -15,6 +18,19 @@ ENDS = {
     "Failed": {"type": "FAILED", "name": "Failed"},
     "serves": None,
 }
+
+
+def test_the_addresses_have_that_of_grpc(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path))
+    http, grpc = "http://127.0.0.1:8080", "127.0.0.1:8081"
+    serving = ServiceRecord(name="serving", title="Serving", address=http, grpc_address=grpc)
+    console = Console(file=io.StringIO(), width=120)
+
+    console.print(up._addresses(StackRecord(services=(serving,)), load()))
+
+    rows = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["Serving", http] in rows
+    assert ["Serving,", "gRPC", grpc] in rows
 
 
 @pytest.mark.parametrize(
