@@ -133,9 +133,13 @@ class Calls:
         body: bytes = b"",
         method: str = "GET",
         also: tuple[int, ...] = (),
+        more: Environ | None = None,
     ) -> tuple[int, Any]:
-        """Status and JSON of a route, for the statuses 200 and `also`; others end the call."""
-        environ = _environ(context)
+        """Status and JSON of a route, for the statuses 200 and `also`; others end the call.
+
+        `more` is what else the environ of the request has.
+        """
+        environ = _environ(context) | (more or {})
         environ |= {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}
         if body:
             environ |= {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/json"}

@@ -10,6 +10,7 @@ import grpc
 from flask import Flask
 
 from overnight.serving.grpc.calls import Calls
+from overnight.serving.grpc.other_methods import OtherMethods
 from overnight.serving.grpc.services import MOST_STREAMS, Services
 from overnight.serving.grpc.tls import TlsFiles
 from overnight.serving.inference.limits import Limits
@@ -47,11 +48,14 @@ class GrpcServer:
         self._server = grpc.server(
             self._threads, options=_options(shared.limits), maximum_concurrent_rpcs=most
         )
-        for service, handlers in self._services.handlers().items():
+        all_handlers = self._services.handlers()
+        for service, handlers in all_handlers.items():
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(service, handlers),)
             )
             self._server.add_registered_method_handlers(service, handlers)
+        # The last that is asked.
+        self._server.add_generic_rpc_handlers((OtherMethods(all_handlers),))
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             if tls is None:

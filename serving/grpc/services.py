@@ -181,7 +181,8 @@ class Services:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"metadata_field: expected signature_def, found {[name[:40] for name in unknown]}",
             )
-        answer = self._get(context, f"{_spec_path(sent.model_spec)}/metadata")
+        path = f"{_spec_path(sent.model_spec)}/metadata"
+        _, answer = self._calls.query(context, path, more=_V1)
         made = message("tensorflow.serving.GetModelMetadataResponse")()
         _parsed(answer["model_spec"], made.model_spec)
         signatures = message("tensorflow.serving.SignatureDefMap")()

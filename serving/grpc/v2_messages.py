@@ -45,7 +45,8 @@ def inference_of(message: Any, limits: Limits) -> Callable[[ModelVersion], Encod
         BadInput: the contents contradict one another; names the field.
     """
     request = request_of(message)
-    is_raw = bool(message.raw_input_contents) or _wants_raw(request)
+    wants_raw = _wants_raw(request)
+    is_raw = bool(message.raw_input_contents) or wants_raw
 
     def run(loaded: ModelVersion) -> Encoded:
         response = v2_json.infer(request, loaded, limits, text=_WITHOUT_FLAGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 from flask.testing import FlaskClient
 
@@ -14,6 +15,7 @@ from overnight.serving.status import StandaloneStatus
 from overnight.store.schema import Schema
 from tests.support.serving import bundles, published
 from tests.support.serving.clients import LIMITS, application_of
+from tests.support.serving.grpc_calls import Stub, channel_to
 from tests.support.serving.server_process import Serving, run_serving
 from tests.support.waiting import until
 
@@ -35,6 +37,26 @@ def unnamed() -> FlaskClient:
     """The first model without labels."""
     tensors = Schema(inputs=bundles.TENSORS.inputs, outputs=bundles.TENSORS.outputs)
     return application_of(tensors)
+
+
+@pytest.fixture(scope="module")
+def channel(client: FlaskClient) -> Iterator[grpc.Channel]:
+    """The first model over gRPC."""
+    with channel_to(client) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def stub(channel: grpc.Channel) -> Stub:
+    """The Open Inference Protocol of the first model, by NVIDIA Triton's generated stub."""
+    return Stub(channel)
+
+
+@pytest.fixture(scope="module")
+def shop_stub(shop: FlaskClient) -> Iterator[Stub]:
+    """That of the model of single values."""
+    with channel_to(shop) as channel:
+        yield Stub(channel)
 
 
 @pytest.fixture
@@ -60,6 +82,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server with one version, which all clients ask that have a socket."""
     place = tmp_path_factory.mktemp("clients")
     folder = bundles.folder(place / "bundle", 1)
-    with run_serving("--rehearse", str(folder), place=place / "home") as serving:
+    arguments = ("--rehearse", str(folder))
+    with run_serving(*arguments, place=place / "home", grpc=True) as serving:
         until(serving.is_ready, what="the rehearsal is ready")
         yield serving

@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.codecs import v1_json
 from overnight.serving.rest.bodies import json_response
+from overnight.serving.rest.headers import PROTOCOL
 from overnight.serving.rest.resources import resources
 from overnight.store.objects import keys
 from overnight.store.schema import Datatype, TensorSpec
@@ -74,10 +75,11 @@ def metadata(model: str, version: str | None = None, label: str | None = None) -
     """The signature, in the form of a SavedModel's."""
     with resources().router.lease(model, version, label=label) as loaded:
         tensors = loaded.manifest.tensors
+        # `:predict` returns the first output only, `Predict` over gRPC all of them.
+        outputs = tensors.outputs if PROTOCOL in request.environ else tensors.outputs[:1]
         signature = {
             "inputs": {spec.name: _signature(spec) for spec in tensors.inputs},
-            # `:predict` returns the first output only.
-            "outputs": {spec.name: _signature(spec) for spec in tensors.outputs[:1]},
+            "outputs": {spec.name: _signature(spec) for spec in outputs},
             "method_name": "tensorflow/serving/predict",
         }
         body = {

@@ -1,27 +1,15 @@
 """Applications that are asked over gRPC, by a server of this process."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
 import pytest
 from flask.testing import FlaskClient
 
-from overnight.serving.grpc.server import GrpcServer
-from overnight.serving.grpc.tls import TlsFiles
 from tests.support.serving.clients import application_of
-
-
-@contextmanager
-def answering(client: FlaskClient, tls: TlsFiles | None = None) -> Iterator[int]:
-    """The port at which an application is asked over gRPC meanwhile."""
-    server = GrpcServer(client.application, "127.0.0.1", 0, tls=tls)
-    server.start()
-    try:
-        yield server.port
-    finally:
-        server.stop()
+from tests.support.serving.grpc_calls import answering, channel_to
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,6 @@ def connect() -> Iterator[Callable[..., grpc.Channel]]:
     with ExitStack() as stack:
 
         def made(client: FlaskClient | None = None, **chosen: Any) -> grpc.Channel:
-            port = stack.enter_context(answering(client or application_of(**chosen)))
-            return stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
+            return stack.enter_context(channel_to(client or application_of(**chosen)))
 
         yield made

@@ -10,10 +10,10 @@ from overnight.serving.grpc.proto_files import parse_proto
 from overnight.serving.grpc.server import GrpcServer
 from overnight.serving.grpc.tls import tls_files
 from overnight.store.errors import ConfigurationError
-from tests.serving.grpc.conftest import answering
-from tests.serving.grpc.generated import module
 from tests.support.certificates import write_authority
 from tests.support.serving.clients import application_of
+from tests.support.serving.generated import module
+from tests.support.serving.grpc_calls import answering
 
 THEIRS = {
     "inference.": [service_pb2, model_config_pb2],

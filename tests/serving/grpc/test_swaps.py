@@ -14,9 +14,9 @@ from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus
-from tests.serving.grpc.conftest import answering
 from tests.support.serving import bundles
 from tests.support.serving.clients import LIMITS
+from tests.support.serving.grpc_calls import answering
 
 SWAPS, CLIENTS = 200, 3
 BLANK = np.zeros((1, 28, 28), np.uint8)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from overnight.store.objects import keys
-from tests.serving.grpc.generated import module
 from tests.support.serving.clients import EXPECTED, IMAGES, VERSION
+from tests.support.serving.generated import module
 
 predict_pb2 = module("tensorflow_serving.apis.predict_pb2")
 classification_pb2 = module("tensorflow_serving.apis.classification_pb2")

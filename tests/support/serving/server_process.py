@@ -25,6 +25,8 @@ class Serving:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    # 0 where gRPC is not answered.
+    grpc_port: int = 0
 
     def request(
         self, method: str, path: str, body: object = None, **headers: str
@@ -63,13 +65,14 @@ def run_serving(
     place: Path,
     python: Path = Path(sys.executable),
     folder: Path = ROOT,
+    grpc: bool = False,
     **settings: str,
 ) -> Iterator[Serving]:
     """Start `python -m overnight.serving` in a folder, and stop it as an operator would.
 
     It trusts the key of tests, unless the settings name a file of trusted keys.
     """
-    (port,) = free_ports(1)
+    port, grpc_port = free_ports(2)
     place.mkdir(parents=True, exist_ok=True)
     if "trusted_keys_file" not in settings:
         write_keys(place)
@@ -84,10 +87,11 @@ def run_serving(
     environment |= {"OVERNIGHT_DRAIN_SECONDS": "0"}
     environment |= {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
     command = [str(python), "-m", "overnight.serving", "--port", str(port), *arguments]
+    command += ["--grpc-port", str(grpc_port)] if grpc else []
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=folder, env=environment)
     try:
-        yield Serving(process, port, log)
+        yield Serving(process, port, log, grpc_port if grpc else 0)
     finally:
         stop_process(process, seconds=40)
 
