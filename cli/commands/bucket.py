@@ -75,7 +75,8 @@ def gc(
     Networks of old versions are deleted; their manifest, decision, signatures and report are kept.
     Always kept: versions that an alias points at, that wait for a decision or may still be
     promoted, the last champions, and versions that a kept one continued from. Unfinished versions
-    and files of tables that no version needs are deleted after the days of grace.
+    and files of tables that no version needs are deleted after the days of grace, and records of
+    runs 400 days after their month.
 
     Safe during pipeline runs and serving. Exits with 0, also when there is nothing to delete.
 

@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from overnight.flows.run.run_records import record_cancelled
 from overnight.tasks.outcomes import GREY, OUTCOMES, RED, Outcome, OutcomeOfRun, without_outcome
 
 # Two words at random, with which the scheduler and the form fill the name: `wandering-ant`.
@@ -41,7 +42,11 @@ def end(outcome: Outcome, message: str) -> State:
     text = str(OutcomeOfRun(outcome, message))
     if outcome in RED:
         return Failed(message=text)
-    return Cancelled(message=text) if outcome in GREY else Completed(message=text)
+    if outcome in GREY:
+        cancelled: State = Cancelled(message=text)
+        record_cancelled(cancelled)
+        return cancelled
+    return Completed(message=text)
 
 
 def label_decided(run_id: str, decision: str) -> None:

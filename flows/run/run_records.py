@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from prefect.context import FlowRunContext
 from prefect.utilities.urls import url_for
 
 from overnight.infra import connections
@@ -35,6 +36,19 @@ def record_end(flow: Any, run: Any, state: Any) -> None:
     """Record a run that ended in one of our outcomes."""
     end = outcomes.read(state.name, state.message)
     _keep(flow, run, event="ended", outcome=end.outcome, message=end.message)
+
+
+def record_cancelled(state: Any) -> None:
+    """Record the end of the current run in a state for which Prefect calls no hook.
+
+    `on_cancellation` is called for runs that somebody cancels, and not for a run that returns
+    Cancelled itself. Flows without these hooks leave no record, as before.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        return
+    if record_end in (context.flow.on_cancellation_hooks or ()):
+        record_end(context.flow, context.flow_run, state)
 
 
 # For `@flow`: every end of a run leaves a record, also that of a process that was killed.

@@ -24,6 +24,8 @@ _LONGEST_STEM = 250
 _OUTSIDE = re.compile(r"[^A-Za-z0-9._=-]+")
 # Everything else is append-only, so that a bug or a stolen token cannot rewrite history.
 _REMOVABLE = ("landing/", "probe/", "spool/")
+# For display only; nothing follows from them.
+_RUN_RECORD = re.compile(rf"models/{_MODEL.pattern}/runs/[^/]+/[^/]+")
 # The manifest of a version and the records about it are never deleted.
 _DISCARDABLE = re.compile(
     rf"models/{_MODEL.pattern}/versions/{_VERSION.pattern}/"
@@ -62,9 +64,9 @@ def is_key(key: str) -> bool:
 
 
 def check_removable(key: str) -> str:
-    """Check that a key may be removed: of an arrival, a probe, or a collected segment."""
-    if not key.startswith(_REMOVABLE):
-        raise BadKey(key, "only keys under landing/, spool/ and probe/ may be removed")
+    """Check that a key may be removed: of an arrival, a probe, a segment, or a record of a run."""
+    if not key.startswith(_REMOVABLE) and not _RUN_RECORD.fullmatch(key):
+        raise BadKey(key, "only keys under landing/, spool/, probe/ and runs/ may be removed")
     return check(key)
 
 

@@ -19,8 +19,10 @@ from overnight.infra.settings import Settings, load
 from overnight.models.errors import UnknownModel
 from overnight.store.datasets.delta_table import Dataset
 from overnight.store.errors import CorruptRecord
+from overnight.store.maintenance import old_runs
 from overnight.store.maintenance.garbage_collection import collect
 from overnight.store.maintenance.landing_leftovers import Leftover, leftovers, remove
+from overnight.store.maintenance.old_runs import MonthOfRuns
 from overnight.store.maintenance.retention_plan import Deletion, RetentionPlan, survey
 from overnight.store.maintenance.retention_policy import Retention
 from overnight.store.objects import keys
@@ -53,10 +55,11 @@ def run(
     plans = _plans(settings, model, retention, skipped)
     tables = [files for plan in plans for files in _vacuum(settings, plan, retention, delete=False)]
     landed = _leftovers(settings, model, retention)
+    months = _old_runs(settings, plans, retention)
     nothing = not any(plan.leaving or plan.returning for plan in plans) and not tables
-    nothing = nothing and not landed
+    nothing = nothing and not landed and not months
     if not as_json:
-        _print(plans, tables, landed)
+        _print(plans, tables, landed, months)
     # Standard output is the JSON document alone, so progress goes to standard error.
     console = Console(stderr=True) if as_json else open_console()
     freed = 0
@@ -64,15 +67,19 @@ def run(
         freed = _delete(settings, plans, retention, console, skipped)
         bucket = connections.bucket(settings)
         freed += sum(each.size_bytes for each in landed if remove(bucket, each))
+        freed += sum(each.size_bytes for each in months)
+        for each in months:
+            old_runs.remove(bucket, each)
     if as_json:
-        document = to_json(plans, tables, landed, freed_bytes=freed) | {"skipped": skipped.reasons}
+        document = to_json(plans, tables, landed, months, freed_bytes=freed)
+        document |= {"skipped": skipped.reasons}
         print(json.dumps(document, indent=2))
     elif nothing:
         console.print("nothing to delete")
     elif delete:
         console.print(f"{format_bytes(freed)} freed")
     else:
-        total = format_bytes(_total(plans, tables, landed))
+        total = format_bytes(_total(plans, tables, landed, months))
         console.print(f"{total} may be deleted; nothing was removed: --delete does it")
     for name, reason in skipped.reasons.items():
         console.print(f"{name} is skipped: {reason}")
@@ -83,11 +90,12 @@ def to_json(
     plans: list[RetentionPlan],
     tables: list[Reclaimable],
     landed: list[Leftover],
+    months: list[MonthOfRuns],
     *,
     freed_bytes: int,
 ) -> Document:
     return {
-        "size_bytes": _total(plans, tables, landed),
+        "size_bytes": _total(plans, tables, landed, months),
         "freed_bytes": freed_bytes,
         "landing": {each.prefix: each.size_bytes for each in landed},
         "models": {
@@ -104,6 +112,11 @@ def to_json(
                 "kept": dict(plan.staying),
                 "unfinished": list(plan.unfinished),
                 "restored": list(plan.returning),
+                "runs": {
+                    each.month: {"files": len(each.files), "size_bytes": each.size_bytes}
+                    for each in months
+                    if each.model == plan.model
+                },
                 "tables": {
                     files.table: {"files": sorted(files.files), "size_bytes": files.size_bytes}
                     for files in tables
@@ -115,9 +128,14 @@ def to_json(
     }
 
 
-def _total(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[Leftover]) -> int:
-    unneeded = sum(files.size_bytes for files in tables) + sum(each.size_bytes for each in landed)
-    return unneeded + sum(plan.size_bytes for plan in plans)
+def _total(
+    plans: list[RetentionPlan],
+    tables: list[Reclaimable],
+    landed: list[Leftover],
+    months: list[MonthOfRuns],
+) -> int:
+    unneeded = (plans, tables, landed, months)
+    return sum(each.size_bytes for group in unneeded for each in group)
 
 
 def _leftovers(settings: Settings, model: str | None, retention: Retention) -> list[Leftover]:
@@ -128,6 +146,17 @@ def _leftovers(settings: Settings, model: str | None, retention: Retention) -> l
         each
         for name in names
         for each in leftovers(bucket, name, grace_days=retention.grace_days, now=now)
+    ]
+
+
+def _old_runs(
+    settings: Settings, plans: list[RetentionPlan], retention: Retention
+) -> list[MonthOfRuns]:
+    bucket, now = connections.bucket(settings), datetime.now(UTC)
+    return [
+        each
+        for plan in plans
+        for each in old_runs.old_runs(bucket, plan.model, days=retention.days, now=now)
     ]
 
 
@@ -204,7 +233,12 @@ def _vacuum(
     return [table for table in reclaimable if table.files]
 
 
-def _print(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[Leftover]) -> None:
+def _print(
+    plans: list[RetentionPlan],
+    tables: list[Reclaimable],
+    landed: list[Leftover],
+    months: list[MonthOfRuns],
+) -> None:
     console = open_console()
     kept = new_table("model", "version", "kept because")
     deletions = new_table("model", "version", "files", "size", "may be deleted because")
@@ -233,6 +267,10 @@ def _print(plans: list[RetentionPlan], tables: list[Reclaimable], landed: list[L
         reason = "its delivery was refused or cut short"
         size = format_bytes(each.size_bytes)
         deletions.add_row(model, f"{arrival} of {date}", str(len(each.files)), size, reason)
+    for month in months:
+        size, files = format_bytes(month.size_bytes), str(len(month.files))
+        reason = f"over {old_runs.KEPT_DAYS} days old"
+        deletions.add_row(month.model, f"runs of {month.month}", files, size, reason)
     for rows in (kept, deletions):
         if rows.row_count:
             console.print(rows)

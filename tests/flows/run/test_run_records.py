@@ -34,3 +34,13 @@ def test_a_run_that_failed_says_so(flow_environment):
     (last,) = latest(records(flow_environment))
     assert (last.event, last.outcome, last.failed) == ("ended", "Failed", True)
     assert "20200101T000000-0123456789ab" in last.message
+
+
+def test_a_request_that_is_denied_has_ended(flow_environment):
+    from overnight.flows.retrain import retrain
+
+    retrain("digits", override_gates=True, return_state=True)
+
+    (last,) = latest(records(flow_environment))
+    assert (last.event, last.outcome, last.failed) == ("ended", "InvalidRequest", False)
+    assert "requested_by" in last.message
