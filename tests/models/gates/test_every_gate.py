@@ -265,6 +265,53 @@ def test_at_its_bound_and_just_inside_it_passes_and_just_outside_it_does_not(
     assert passed == [True, not requested.refuses_at, False]
 
 
+def test_the_criterion_that_pages_show_is_the_one_that_decided(requested: Case) -> None:
+    for ask in (requested.good, requested.inside, requested.outside):
+        found = ask()
+
+        assert _holds(found.criterion, found) == found.passed, (found.criterion, found.message)
+
+
+def _holds(criterion: str, found: Finding) -> bool:
+    """Whether a finding meets what is shown as its criterion, as a reader would check it."""
+    assert found.value is not None
+    assert found.bound is not None
+    if criterion.startswith("p = "):
+        assert found.p is not None
+        assert found.alpha is not None
+        return found.p <= found.alpha if "≤" in criterion else found.p > found.alpha
+    assert criterion[0] in "≥≤", criterion
+    # As far as floats go: the bounds of some cases are sums.
+    gain = found.value - found.bound if criterion[0] == "≥" else found.bound - found.value
+    return gain >= -1e-12
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        MaximumRegression(0.1, metric="error"),
+        MaximumRegression(0, metric="error", presumed="no worse"),
+        MinimumImprovement(0, metric="error"),
+    ],
+    ids=str,
+)
+def test_a_comparison_records_both_values_and_what_was_presumed(gate: Gate) -> None:
+    mine, champions = measured(0.4, metric="error"), measured(0.5, metric="error")
+
+    found = only(
+        gate,
+        replace(
+            compared_row_by_row(TRUTH - 0.1, TRUTH),
+            measurements=mine.measurements,
+            champion_measurements=champions.measurements,
+        ),
+    )
+
+    assert (found.candidate, found.champion) == (0.4, 0.5)
+    assert found.presumed == getattr(gate, "presumed", "worse")
+    assert found.brief.startswith("error 0.4 against 0.5: ")
+
+
 @pytest.mark.parametrize("how", ["nan", "empty", "missing", "few"])
 def test_without_evidence_it_fails_and_says_why(requested: Case, how: str) -> None:
     ask: Ask | None = getattr(requested, how)
