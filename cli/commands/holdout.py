@@ -30,7 +30,7 @@ def holdout(
 ) -> None:
     """The sets of a frozen holdout, and which of them judge; with --renew, a new one.
 
-    The rows of every set are kept out of training for ever. While two sets judge, every gate must
+    The rows of every set are kept out of training for good. While two sets judge, every gate must
     hold on both; later the older one stays in the table. The renewal is recorded and signed. Exits
     with 3 when the rows cannot judge.
 

@@ -29,6 +29,7 @@ let homeFacts = new Map(); // what the rows of Home show, by model
 let homeLoadedAt = 0;
 const decided = new Map(); // decisions of this page that the copied history lacks yet, by version or arrival
 let isPolling = false;
+let isPollDue = false; // whether a poll was asked for during another one
 let isAway = false; // whether the server did not answer the newest poll
 let classification; // created after the pad, which calls onClear while it is created
 
@@ -62,7 +63,7 @@ byId("upload").addEventListener("change", async ({ target }) => {
 byId("roll-back").addEventListener("click", rollBack);
 byId("stop-challenger").addEventListener("click", stopChallenger);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-window.addEventListener("hashchange", poll);
+window.addEventListener("hashchange", pollSoon);
 
 async function refreshModels() {
   let models;
@@ -76,7 +77,8 @@ async function refreshModels() {
   byId("key-prompt").hidden = true;
   const byName = (name) => models.find((model) => model.name === name);
   const model = byName(location.hash.slice(1)) ?? byName(selected?.name) ?? models.find(({ version }) => version) ?? models[0];
-  showModels(models, model, selectModel);
+  showModels(models, model);
+  setTitle(models, model);
   showHealth(model);
   await refreshHome(models);
   showNoVersion(model);
@@ -98,9 +100,11 @@ function askAgain(model) {
   else if (!byId("forecast").hidden) forecast.show(model);
 }
 
-function selectModel(name) {
-  window.history.replaceState(null, "", `#${name}`);
-  poll();
+// Tabs and history entries are told apart by it, and so is what waits, without a look at the page.
+function setTitle(models, model) {
+  const isOne = models.some(({ name }) => name === location.hash.slice(1));
+  const title = isOne ? `${model.name} · overnight` : "overnight";
+  if (document.title !== title) document.title = title;
 }
 
 function showModel(model) {
@@ -201,7 +205,7 @@ async function refreshHome(models) {
   const isOneModel = models.some(({ name }) => name === location.hash.slice(1));
   byId("home").hidden = isOneModel || !models.length;
   if (byId("home").hidden) return;
-  const isFresh = Date.now() - homeLoadedAt < HISTORY_POLL_MS && models.every(({ name }) => homeFacts.has(name));
+  const isFresh = Date.now() - homeLoadedAt < HISTORY_POLL_MS && models.every(isKnownToHome);
   if (!isFresh) {
     const loaded = await Promise.all(models.map(loadFacts));
     homeFacts = new Map(loaded.map((fact) => [fact.model.name, fact]));
@@ -211,6 +215,12 @@ async function refreshHome(models) {
   home.show(new Map([...homeFacts].map(([name, fact]) => [name, withDecided(fact)])));
   const waiting = [...homeFacts.values()].map(withDecided).reduce((sum, { versions, runs }) => sum + waitingVersions(versions).length + runs.waiting.length, 0);
   setText("home-state", waiting ? `${waiting} ${waiting === 1 ? "decision waits" : "decisions wait"} for a person` : "nothing waits for a person");
+}
+
+// The copied history lacks a promotion for a moment, and a new model everything.
+function isKnownToHome({ name, alias }) {
+  const newest = homeFacts.get(name)?.records.find((record) => record.alias === "champion");
+  return homeFacts.has(name) && (newest?.sequence ?? 0) >= (alias?.sequence ?? 0);
 }
 
 async function loadFacts(model) {
@@ -232,7 +242,6 @@ function openDecision(action, model, subject) {
     if (subject.arrival) decided.set(`${model.name}/${subject.arrival}`, record);
     else if (action === "reject") decided.set(subject.version, record);
     else if (action === "approve") decided.set(subject.version, { ...record, verdict: "approved" });
-    homeLoadedAt = 0;
     afterChange(message);
   };
   decide(adminDialog, { action, model, subject, versions: known, afterwards });
@@ -270,14 +279,15 @@ function stopChallenger() {
 
 function afterChange(message) {
   toast(message);
-  historyLoadedAt = 0;
-  poll();
+  historyLoadedAt = homeLoadedAt = 0;
+  pollSoon();
 }
 
 // One poll at a time: a slow server does not pile up requests.
 async function poll() {
   if (isPolling) return;
   isPolling = true;
+  isPollDue = false;
   try {
     await refreshModels();
     updateRelativeTimes();
@@ -289,6 +299,13 @@ async function poll() {
   } finally {
     isPolling = false;
   }
+  if (isPollDue) await poll();
+}
+
+// What a person did during a poll is shown right after it.
+function pollSoon() {
+  isPollDue = true;
+  poll();
 }
 
 await poll();

@@ -218,4 +218,4 @@ def _notices(
         yield f"{day}: {learned.kept_out:,} are of inputs of the holdout, and never learned"
     for name in parked:
         clients = ", ".join(each.named for each in learned.parked[:5])
-        yield f"{name} waits for a person: labels of {clients} contradict very sure answers"
+        yield f"{name} waits for a person: labels of {clients} contradict probable answers"

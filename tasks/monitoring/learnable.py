@@ -2,7 +2,7 @@
 
 Labels are untrusted: who sends wrong ones can spoil the next version. So nothing here decides alone
 what is learned. Rows pass through the same data gates as every arrival, rows of the holdout never
-get this far, and all labels of a client that often contradicts very sure answers are parked.
+get this far, and all labels of a client that often contradicts probable answers are parked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,7 @@ ANONYMOUS = "clients without a recorded name"
 
 @dataclass(frozen=True)
 class ClientLabels:
-    """The labels of one client in a batch, and how many contradict very sure answers."""
+    """The labels of one client in a batch, and how many contradict answers of high probability."""
 
     client: str
     authenticated: bool
@@ -160,8 +160,8 @@ def findings(parked: Iterable[ClientLabels], arrival: str, *, bound: float) -> t
             value=each.share,
             bound=bound,
             n=each.labels,
-            message=f"{each.doubtful:,} of {each.labels:,} labels of {each.named} contradict very "
-            f"sure answers: {each.share:.0%}, at most {bound:.0%} may",
+            message=f"{each.doubtful:,} of {each.labels:,} labels of {each.named} contradict "
+            f"probable answers: {each.share:.0%}, at most {bound:.0%} may",
         )
         for each in parked
     )

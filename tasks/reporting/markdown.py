@@ -21,6 +21,10 @@ def page(markdown: str, *, title: str) -> bytes:
     renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
     # The renderer refuses every data URI; these PNGs were drawn here and cannot run script.
     renderer.validateLink = _is_allowed  # type: ignore[method-assign]
+    # Wider than a phone, a table is scrolled, also by keys.
+    rules = renderer.renderer.rules  # type: ignore[attr-defined]
+    rules["table_open"] = lambda *_: _SCROLLED
+    rules["table_close"] = lambda *_: "</table></div>\n"
     # The renderer passes no HTML on. Text from outside is escaped, so it has no line as `fold`'s.
     parts = _FOLDS.split(markdown)
     body = "".join(
@@ -71,6 +75,7 @@ def cell(text: str) -> str:
 
 
 _FOLDS = re.compile(r"^(<details><summary>[^<>\n]*</summary>|</details>)$", re.MULTILINE)
+_SCROLLED = '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>\n'
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
@@ -79,12 +84,13 @@ body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; }}
 body {{ margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; }}
 h2, h3 {{ font-size: 1.1rem; margin: 1.8rem 0 .5rem; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }}
+table {{ border-collapse: collapse; }}
+.scroll {{ overflow-x: auto; margin: 1rem 0; }}
 td, th {{ padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; }}
 td {{ font-variant-numeric: tabular-nums; vertical-align: top; }}
 tr:nth-child(even) td {{ background: #8881; }}
 details {{ border: 1px solid #8884; border-radius: 6px; margin: .6rem 0; padding: 0 .9rem; }}
 summary {{ cursor: pointer; font-weight: 600; padding: .5rem 0; min-height: 24px; }}
 img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
-</style></head><body>{body}</body></html>
+</style></head><body><main>{body}</main></body></html>
 """

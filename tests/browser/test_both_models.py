@@ -32,7 +32,7 @@ def test_the_page_forecasts_sales_and_classifies_digits(page: Page, stack: Runni
     champion = stack.query_json("status")["models"]["sales"]["champion"]["version"]
 
     page.goto(stack.serving_url)
-    page.get_by_role("button", name="sales", exact=True).click()
+    page.locator("#models").get_by_role("link", name="sales").click()
 
     expect(page.locator("#version")).to_have_text(champion)
     expect(page.locator("#attribution-parts li").first).to_be_visible()
@@ -41,9 +41,9 @@ def test_the_page_forecasts_sales_and_classifies_digits(page: Page, stack: Runni
     assert float(page.locator("#forecast-value").inner_text()) >= 0
 
     # Each poll brings the models anew, and the form must not mistake them for others.
-    page.get_by_role("button", name="digits", exact=True).click()
+    page.locator("#models").get_by_role("link", name="digits").click()
     expect(page.locator("#drawing-card")).to_be_visible()
-    page.get_by_role("button", name="sales", exact=True).click()
+    page.locator("#models").get_by_role("link", name="sales").click()
     expect(page.locator("#forecast-form")).to_be_visible()
     with page.expect_response("**/infer") as asked:
         page.get_by_role("button", name="Predict", exact=True).click()

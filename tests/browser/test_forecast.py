@@ -1,5 +1,6 @@
 """The forecast panel: form, chart with the interval, and feature contributions."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 
@@ -139,7 +140,7 @@ def test_a_value_out_of_vocabulary_that_looks_like_a_number_is_shown_as_typed(pa
 
 UNANSWERABLE = [
     ({"target_day": "2027-03-01"}, "expected a day from 2026-01-01 to 2026-12-31"),
-    ({"target_day": "2026-12-20"}, "at most 7"),
+    ({"target_day": "2026-12-20"}, "1 to 7 days after the last observed day"),
     ({"target_day": ""}, "The forecast day is required."),
     ({"last_day": ""}, "The last observed day is required."),
     ({"history_values": "1 2 3"}, "expected 28 numbers, one per day; found 3."),
@@ -156,12 +157,30 @@ def test_an_invalid_request_shows_an_error_until_it_is_corrected(page, address):
     for place, (fields, error) in enumerate(UNANSWERABLE):
         ask_for(page, **fields)
         expect(page.locator("#forecast-error")).to_contain_text(error)
+        expect(page.locator("#forecast-error")).not_to_contain_text("inputs[")
+        (field,) = (name.replace("_", "-") for name in fields)
+        marked = page.locator("#forecast-form [aria-invalid=true]")
+        expect(marked).to_have_id(field)
+        expect(marked).to_have_attribute("aria-describedby", re.compile("forecast-error"))
         expect(page.locator("#forecast-result")).to_be_hidden()
         expect(page.locator("#attribution")).to_be_hidden()
 
         page.locator("#forecast-example").select_option(index=2 + place)
         expect(page.locator("#attribution")).to_be_visible()
         expect(page.locator("#forecast-error")).to_be_hidden()
+        expect(page.locator("#forecast-form [aria-invalid]")).to_have_count(0)
+
+
+def test_the_days_to_choose_follow_the_last_observed_day(page, address):
+    shown(page, address)
+    field = page.locator("#target-day")
+
+    ask_for(page, last_day="2026-06-10")
+    expect(field).to_have_attribute("min", "2026-06-11")
+    expect(field).to_have_attribute("max", "2026-06-17")
+    ask_for(page, last_day="2026-12-30")
+    # Not past the last day that the model knows.
+    expect(field).to_have_attribute("max", "2026-12-31")
 
 
 def test_it_is_usable_by_keyboard(page, address):

@@ -12,7 +12,7 @@ TEXTS = (
     "body", "h1", "h2", ".quiet", "#health-text", "#confidence", "#label", "#bars .share",
     "#version", "dt", "dd", "thead th", "td", ".badge", ".badge.plain", ".badge.back", "td a",
     "#roll-back", "#versions button.failed", ".gate.failed", ".gates .quiet", ".sign",
-    "#models button", ".key", ".key b", "footer a", "#agreement",
+    "#models a", ".key", ".key b", "footer a", "#agreement",
 )  # fmt: skip
 
 

@@ -175,7 +175,7 @@ def test_a_model_without_images_has_a_form_generated_from_its_tensors(shop: Page
     price.fill("")
     assert '"data": [\n    null\n   ]' in shop.get_by_label("Request body").input_value()
     # Typed values survive the next poll and a change to the other model.
-    shop.get_by_role("button", name="digits").click()
+    shop.locator("#models").get_by_role("link", name="digits").click()
     expect(shop.locator("#drawing-card")).to_be_visible()
     expect(shop.locator("#tensors")).to_be_hidden()
 

@@ -93,7 +93,7 @@ def test_a_model_that_takes_no_labels_is_not_asked(page: Page):
     with served(labelled_application(LabelsInMemory(), policy=policy)) as address:
         page.goto(address)
         scribble(page)
-        expect(page.locator("#confidence")).to_contain_text("confidence")
+        expect(page.locator("#confidence")).to_contain_text("probability")
         expect(page.locator("#classification-truth")).to_be_hidden()
 
 

@@ -4,6 +4,7 @@
 
 import { infer, modelUrl, request } from "../api_client.js";
 import { byId, definitions, element, plain, setText, share } from "../dom.js";
+import { clearFieldErrors, inputError, markField } from "./field_errors.js";
 import { outOfVocabulary, rowTensor, tensorFieldset, unlikeTraining, writeRow } from "./tensor_inputs.js";
 import { TruthForm } from "./truth_form.js";
 
@@ -64,6 +65,7 @@ export class TensorForm {
 
   async submit() {
     if (!byId("json").open && !byId("tensor-form").reportValidity()) return;
+    clearFieldErrors(byId("tensor-form"), "tensor-error");
     try {
       const { response, requestId, milliseconds } = await infer(this.model.name, byId("request-body").value);
       const unknown = outOfVocabulary(response);
@@ -76,9 +78,25 @@ export class TensorForm {
       );
       this.truth.ask(requestId);
     } catch (error) {
-      byId("result").replaceChildren(element("p", "wrong", error.message));
+      this.showError(error);
       this.truth.clear();
     }
+  }
+
+  // At the fields of the input that it is about, by its name; who wrote JSON needs the place in it.
+  showError({ message }) {
+    const of = byId("json").open ? null : inputError(message, this.sent());
+    const text = element("p", "wrong", of ? `${of.spec.name}: ${of.text}.` : message);
+    text.id = "tensor-error";
+    byId("result").replaceChildren(text);
+    for (const field of document.querySelectorAll(of ? `[id^="field-${CSS.escape(of.spec.name)}-"]` : "#none")) {
+      if (field.matches("input, select, textarea")) markField(field, "tensor-error");
+    }
+  }
+
+  // The inputs in the order of the request, which leaves out those that have their default.
+  sent() {
+    return this.model.inputs.filter(rowTensor);
   }
 
   format(name, value) {

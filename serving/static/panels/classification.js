@@ -48,7 +48,7 @@ class Prediction {
     bars.forEach((bar, index) => this.setBar(bar, probabilities[index], index === best));
     const { label } = bars[best].dataset;
     this.part("label").textContent = label;
-    this.part("confidence").textContent = `${percent(probabilities[best])} confidence`;
+    this.part("confidence").textContent = `probability ${percent(probabilities[best])}`;
     this.part("latency").textContent = `${milliseconds} ms`;
     return { label, confidence: probabilities[best] };
   }
@@ -190,7 +190,7 @@ export class Classification {
     const difference = Math.abs(points) < 0.05 ? "equal" : `${Math.abs(points).toFixed(1)} points ${points > 0 ? "higher" : "lower"}`;
     const agree = compared.label === champion.label;
     byId("agreement").toggleAttribute("data-differ", !agree);
-    setText("agreement", agree ? `Both predict ${champion.label}; the confidence of the compared version is ${difference}.` : `Predictions differ: ${champion.label} by the champion, ${compared.label} by the compared version.`);
+    setText("agreement", agree ? `Both predict ${champion.label}; the probability given by the compared version is ${difference}.` : `Predictions differ: ${champion.label} by the champion, ${compared.label} by the compared version.`);
   }
 }
 

@@ -4,6 +4,7 @@ import { infer, modelUrl, request } from "../api_client.js";
 import { ForecastChart } from "../charts/forecast_chart.js";
 import { isoDate, longDate, parseDay } from "../dates.js";
 import { byId, figure, isNumber, plain, setText } from "../dom.js";
+import { clearFieldErrors, FieldError, inputError, markField } from "../forms/field_errors.js";
 import { TruthForm } from "../forms/truth_form.js";
 import { outOfVocabulary, readValue, sizeOf, tensor, tensorFieldset, unlikeTraining, writeValue } from "../forms/tensor_inputs.js";
 import { occlusions, showAttribution } from "./attribution.js";
@@ -97,15 +98,18 @@ export class Forecast {
   readRow() {
     const texts = byId("history-values").value.split(/[\s,;]+/).filter(Boolean);
     const count = this.history.shape[0];
-    if (texts.length !== count) throw new Error(`${this.history.name}: expected ${count} numbers, one per day; found ${texts.length}.`);
+    const history = byId("history-values");
+    if (texts.length !== count) throw new FieldError(`${this.history.name}: expected ${count} numbers, one per day; found ${texts.length}.`, history);
     const invalid = texts.find((text) => !isNumber(Number(text)));
-    if (invalid) throw new Error(`${this.history.name}: “${invalid}” is not a number.`);
+    if (invalid) throw new FieldError(`${this.history.name}: “${invalid}” is not a number.`, history);
+    this.linkDays();
     const [lastDay, day] = [byId("last-day"), byId("target-day")].map((field) => parseDay(field.value));
-    if (!isNumber(lastDay)) throw new Error("The last observed day is required.");
-    if (!isNumber(day)) throw new Error("The forecast day is required.");
+    if (!isNumber(lastDay)) throw new FieldError("The last observed day is required.", byId("last-day"));
+    if (!isNumber(day)) throw new FieldError("The forecast day is required.", byId("target-day"));
+    this.checkDays(lastDay, day);
     const row = Object.fromEntries(this.features.map((spec) => [spec.name, readFeature(spec)]));
     const missing = this.features.find((spec) => [row[spec.name]].flat().some((value) => value === "" || Number.isNaN(value)));
-    if (missing && !missing.nullable) throw new Error(`${missing.name} is required.`);
+    if (missing && !missing.nullable) throw new FieldError(`${missing.name} is required.`, this.fieldOf(missing));
     return { ...row, [this.history.name]: texts.map(Number), [this.day.name]: day, [this.lead.name]: day - lastDay };
   }
 
@@ -123,13 +127,50 @@ export class Forecast {
         infer(this.model.name, this.body(rows), { explores: true }),
       ]);
       if (number !== this.requestNumber) return;
+      clearFieldErrors(byId("forecast-form"), "forecast-error");
       this.showResponse({ row, horizon, entries, response, milliseconds });
       this.truth.ask(requestId);
     } catch (error) {
       if (number !== this.requestNumber) return;
       this.clear();
-      setText("forecast-error", error.message);
+      this.showError(error);
     }
+  }
+
+  // At the field that it is about, in the words that the form has for it.
+  showError(error) {
+    clearFieldErrors(byId("forecast-form"), "forecast-error");
+    const of = inputError(error.message, this.model.inputs);
+    const field = error.field ?? (of && this.fieldOf(of.spec));
+    setText("forecast-error", of ? `${titleOf(field) || of.spec.name}: ${of.text}.` : error.message);
+    if (field) markField(field, "forecast-error");
+  }
+
+  // The lead is computed from both days, and the later one is chosen freely.
+  fieldOf(spec) {
+    if (spec === this.history) return byId("history-values");
+    return [this.day, this.lead].includes(spec) ? byId("target-day") : byId(`field-${spec.name}-0`);
+  }
+
+  // What serving would refuse, said before anything is sent, with the days that are possible.
+  checkDays(lastDay, day) {
+    if (!this.allowsDay(day)) {
+      throw new FieldError(`Forecast day: expected a day from ${isoDate(this.day.minimum)} to ${isoDate(this.day.maximum)}; ${isoDate(day)} is too far from the training data.`, byId("target-day"));
+    }
+    const { minimum: from, maximum: to } = this.lead;
+    if (isNumber(from) && isNumber(to) && (day < lastDay + from || day > lastDay + to)) {
+      throw new FieldError(`Forecast day: choose ${longDate(lastDay + from)} to ${longDate(lastDay + to)}, ${from} to ${to} days after the last observed day, which has the history.`, byId("target-day"));
+    }
+  }
+
+  // The days that can be chosen follow the last observed one.
+  linkDays() {
+    const lastDay = parseDay(byId("last-day").value);
+    const { minimum: from, maximum: to } = this.lead;
+    const bound = (step, own, pick) => (isNumber(lastDay) && isNumber(step) ? pick(lastDay + step, isNumber(own) ? own : lastDay + step) : own);
+    const [first, last] = [bound(from, this.day.minimum, Math.max), bound(to, this.day.maximum, Math.min)];
+    const field = byId("target-day");
+    [field.min, field.max] = [first, last].map((day) => (isNumber(day) ? isoDate(day) : ""));
   }
 
   // The row for every day that this history can forecast, within the days that the model knows.
@@ -190,6 +231,11 @@ export class Forecast {
     showUnlike("");
     this.chart.clear();
   }
+}
+
+function titleOf(field) {
+  if (field?.id === "history-values") return "";
+  return field?.labels?.[0]?.textContent ?? "";
 }
 
 function showUnlike(text) {

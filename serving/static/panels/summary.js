@@ -3,7 +3,7 @@
 import { actor, ago, byId, element, numbers, setText, timeElement } from "../dom.js";
 import { headline, metricName, onHoldout } from "../metric_format.js";
 
-export function showModels(models, selected, select) {
+export function showModels(models, selected) {
   const names = models.map((model) => model.name);
   const nav = byId("models");
   // Recreated only on a change, or the focus would be lost with every poll.
@@ -11,15 +11,15 @@ export function showModels(models, selected, select) {
     nav.dataset.names = String(names);
     nav.replaceChildren(
       ...names.map((name) => {
-        const button = element("button", "", name);
-        button.type = "button";
-        button.addEventListener("click", () => select(name));
-        return button;
+        const link = element("a", "", name);
+        link.href = `#${name}`;
+        return link;
       }),
     );
   }
-  for (const button of nav.children) {
-    button.setAttribute("aria-pressed", String(button.textContent === selected?.name));
+  for (const link of nav.children) {
+    if (link.textContent === selected?.name) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
   }
 }
 
