@@ -47,7 +47,8 @@ def refused(host: Host) -> Host:
         due=(now - timedelta(hours=5), now + timedelta(hours=19)),
     )
     Runs(host.bucket, "digits").keep(record)
-    ArrivalReviews(host.bucket, "digits").park("night-7", (), compared_with=None)
+    for arrival in ("night-7", "night-8"):
+        ArrivalReviews(host.bucket, "digits").park(arrival, (), compared_with=None)
     return host
 
 
@@ -139,15 +140,19 @@ def test_an_approval_that_came_too_late_says_what_serves_now(home, refused):
     assert registry(refused.bucket).decisions.find(late) is None
 
 
-def test_an_arrival_is_accepted_and_waits_no_more(home, refused):
-    accept = button(home, "Accept", "night-7 of digits")
-    accept.click()
+@pytest.mark.parametrize(
+    ("action", "arrival", "verdict"),
+    [("Accept", "night-7", "accepted"), ("Exclude", "night-8", "excluded")],
+)
+def test_an_arrival_is_decided_and_waits_no_more(home, refused, action, arrival, verdict):
+    decision = button(home, action, f"{arrival} of digits")
+    decision.click()
     decide(home, reason="the season began")
 
-    expect(accept).to_have_count(0)
-    review = ArrivalReviews(refused.bucket, "digits").decision("night-7")
+    expect(decision).to_have_count(0)
+    review = ArrivalReviews(refused.bucket, "digits").decision(arrival)
     assert review is not None
-    assert (review.verdict, review.reason) == ("accepted", "the season began")
+    assert (review.verdict, review.reason) == (verdict, "the season began")
 
 
 def test_an_earlier_version_is_promoted_from_the_table_of_versions(home, refused):
@@ -160,6 +165,18 @@ def test_an_earlier_version_is_promoted_from_the_table_of_versions(home, refused
     expect(home.locator("#version")).to_have_text(earlier)
     record = refused.champion()
     assert (record.version, record.action, record.authenticated) == (earlier, "promoted", True)
+
+
+def test_a_challenger_is_started_in_shadow_from_the_table_of_versions(home):
+    version = bundles.version_name(3)
+    home.locator("#versions").get_by_role("button", name=f"Shadow {version}").click()
+    expect(home.locator("#admin-text")).to_contain_text("never returned")
+    decide(home, reason="try it")
+
+    expect(home.locator("#challenger-text")).to_contain_text(version)
+    expect(home.locator("#challenger-text")).to_contain_text("try it")
+    # There is one challenger at a time.
+    expect(home.locator("#versions").get_by_role("button", name="Shadow")).to_have_count(0)
 
 
 def test_an_outage_keeps_what_was_known_and_says_from_when(home):
@@ -186,9 +203,12 @@ def test_home_fits_a_phone_and_its_targets_are_large_enough(home):
 
 
 def test_the_row_leads_to_the_page_of_its_model_and_back(home):
+    expect(home).to_have_title("overnight")
     home.get_by_role("link", name="Page of digits").click()
     expect(home.locator(HOME)).to_be_hidden()
     expect(home.locator("#summary")).to_be_visible()
+    expect(home).to_have_title("digits · overnight")
+    expect(home.locator("#models [aria-current]")).to_have_text("digits")
 
     home.get_by_role("link", name="All models").click()
 
