@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     prefect_host: str = "127.0.0.1"
     # `user:password` of the Prefect server; `overnight up` makes one for the embedded server.
     prefect_auth: UserAndPassword = SecretStr("")
+    # Prefect's second UI asks a host of its maker's analytics with each page, also where analytics
+    # are off; its first one asks nobody, for networks that are closed.
+    prefect_ui: Literal["v1", "v2"] = "v2"
     work_pool: str = "overnight"
     # A run sends a heartbeat every 30 seconds. After so long without any it has crashed, and so
     # long after that it is retried: a worker reports one crash twice, some ten seconds apart.

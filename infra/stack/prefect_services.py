@@ -39,13 +39,15 @@ def environment(settings: Settings) -> Mapping[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "true" if settings.prefect_ui == "v2" else "false",
         "DO_NOT_TRACK": "1",
     }
 
 
 def ui_url(settings: Settings) -> str:
     """The address of Prefect's UI; links in cards begin with it."""
-    return settings.api_url.removesuffix("/api") + "/v2"
+    address = settings.api_url.removesuffix("/api")
+    return f"{address}/v2" if settings.prefect_ui == "v2" else address
 
 
 def server(settings: Settings) -> Service:

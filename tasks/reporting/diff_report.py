@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from overnight.models.definition import ModelDefinition
+from overnight.store.printable import decimals
 from overnight.tasks.evaluation.diff import Difference, MetricChange
 from overnight.tasks.reporting.markdown import Markup, cell, picture, table
 
@@ -19,8 +20,8 @@ def render_diff(
         (
             first.metric,
             first.slice or "whole holdout",
-            f"{first.value:.4f}",
-            f"{second.value:.4f}",
+            decimals(first.value),
+            decimals(second.value),
             _gain(change),
             change.verdict,
         )

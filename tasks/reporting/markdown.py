@@ -81,7 +81,7 @@ _PAGE = """<!doctype html>
 <title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; }}
-body {{ margin: 2rem auto; padding: 0 1rem; }}
+body {{ margin: 2rem auto; padding: 0 1rem; background: Canvas; color: CanvasText; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; }}
 h2, h3 {{ font-size: 1.1rem; margin: 1.8rem 0 .5rem; }}
 table {{ border-collapse: collapse; }}

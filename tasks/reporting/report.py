@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overnight.models.definition import ModelDefinition, TrainingSettings
 from overnight.models.metrics.evaluation import Evaluation
-from overnight.store.printable import figure
+from overnight.store.printable import decimals, figure
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import (
     CodeLineage,
@@ -238,15 +238,17 @@ def _metrics(evaluation: Evaluation) -> str:
     for candidate in evaluation.measurements:
         champion_measured = evaluation.champion_measured(candidate.metric, candidate.slice)
         interval = (
-            f"{candidate.low:.4f} to {candidate.high:.4f}" if candidate.low is not None else ""
+            f"{decimals(candidate.low)} to {decimals(candidate.high)}"
+            if candidate.low is not None and candidate.high is not None
+            else ""
         )
         rows.append(
             (
                 candidate.metric,
                 candidate.slice or "whole holdout",
-                f"{candidate.value:.4f}",
+                decimals(candidate.value),
                 interval,
-                f"{champion_measured.value:.4f}" if champion_measured else "",
+                decimals(champion_measured.value) if champion_measured else "",
                 f"{candidate.n:,}",
             )
         )

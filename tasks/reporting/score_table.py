@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from overnight.store.printable import figure
 from overnight.store.registry.live_scores import Score
 from overnight.store.registry.manifest import Measurement
 from overnight.tasks.reporting.markdown import table
@@ -15,7 +16,7 @@ def score_line(score: Score) -> str:
     headline = score.headline
     if headline is None:
         return f"{score.arrival}: nothing measured over {score.n:,} rows"
-    holdout = f"; {score.holdout.value:.4g} on the holdout" if score.holdout else ""
+    holdout = f"; {figure(score.holdout.value)} on the holdout" if score.holdout else ""
     return f"{score.arrival}: {headline.metric} {_figure(headline)} over {score.n:,} rows{holdout}"
 
 
@@ -36,5 +37,6 @@ def score_table(scores: Sequence[Score]) -> str:
 
 
 def _figure(measured: Measurement) -> str:
-    interval = f" ({measured.low:.4g} to {measured.high:.4g})" if measured.low is not None else ""
-    return f"{measured.value:.4g}{interval}"
+    if measured.low is None or measured.high is None:
+        return figure(measured.value)
+    return f"{figure(measured.value)} ({figure(measured.low)} to {figure(measured.high)})"

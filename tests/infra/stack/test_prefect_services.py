@@ -29,6 +29,23 @@ from tests.support.waiting import until
 from tests.support.webhook_receiver import Receiver, receiving
 
 POOL = "overnight"
+
+
+@pytest.mark.parametrize(
+    ("ui", "enabled", "path"), [("v2", "true", "/v2"), ("v1", "false", "")], ids=str
+)
+def test_a_closed_network_has_the_ui_that_asks_no_other_host(
+    tmp_path: Path, ui: str, enabled: str, path: str
+) -> None:
+    settings = Settings(home=tmp_path, prefect_ui=ui, prefect_port=4711)  # type: ignore[arg-type]
+
+    environment = prefect_services.environment(settings)
+
+    assert prefect_services.ui_url(settings) == f"http://127.0.0.1:4711{path}"
+    assert environment["PREFECT_UI_URL"] == f"http://127.0.0.1:4711{path}"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == enabled
+
+
 FOREIGN = "https://evil.example"
 # What a run would bring to be taken for the operator, or to run another program.
 FORGED = {

@@ -1,6 +1,7 @@
 """The report shows every part of a run and escapes text from outside."""
 
 import html
+import math
 import re
 from pathlib import Path
 
@@ -25,6 +26,24 @@ def evaluation() -> Evaluation:
     candidate = Measurement(metric="accuracy", value=0.99, n=100, low=0.98, high=0.995)
     champion = Measurement(metric="accuracy", value=0.97, n=100)
     return Evaluation((candidate,), champion="v1", champion_measurements=(champion,))
+
+
+def test_a_slice_without_rows_has_a_dash_and_large_figures_have_separators() -> None:
+    measured = (
+        Measurement(metric="wape", value=math.nan, n=0, slice="holiday weeks"),
+        Measurement(metric="units", value=50_000.4, n=2_000, low=49_000.0, high=51_000.0),
+    )
+
+    card = render(
+        RunReport(model="digits", champion=None, evaluation=Evaluation(measured)),
+        DEFINITION,
+        headline="Promoted",
+        message="",
+    )
+
+    assert "| wape | holiday weeks | \N{EN DASH} |" in card
+    assert "| units | whole holdout | 50,000 | 49,000 to 51,000 |" in card
+    assert "nan" not in card
 
 
 @pytest.mark.parametrize(
