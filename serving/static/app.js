@@ -100,7 +100,7 @@ function askAgain(model) {
   else if (!byId("forecast").hidden) forecast.show(model);
 }
 
-// Tabs and history entries are told apart by it, and so is what waits, without a look at the page.
+// The name by which tabs and history entries are distinguished.
 function setTitle(models, model) {
   const isOne = models.some(({ name }) => name === location.hash.slice(1));
   const title = isOne ? `${model.name} · overnight` : "overnight";

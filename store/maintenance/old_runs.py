@@ -39,14 +39,14 @@ def old_runs(bucket: Bucket, model: str, *, days: float, now: datetime) -> list[
     prefix = keys.runs(model)
     months = sorted(name for name in bucket.names_below(prefix) if _begin(name))
     oldest = now - timedelta(days=max(days, KEPT_DAYS))
-    found = []
+    ended = []
     for month in months[:-_NEWEST_MONTHS]:
         begun = _begin(month)
         if begun is not None and begun + timedelta(days=31) < oldest:
             sizes = bucket.sizes_below(f"{prefix}/{month}").items()
             files = {key: size for key, size in sizes if keys.is_key(key)}
-            found.append(MonthOfRuns(model, month, files))
-    return [each for each in found if each.files]
+            ended.append(MonthOfRuns(model, month, files))
+    return [each for each in ended if each.files]
 
 
 def remove(bucket: Bucket, month: MonthOfRuns) -> None:

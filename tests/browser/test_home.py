@@ -196,7 +196,9 @@ def test_home_fits_a_phone_and_its_targets_are_large_enough(home):
     until(lambda: overflow(home) == 0, what="no sideways scrolling")
     texts = (".home-row a", ".home-row .badge", ".home-row dt", ".home-row dd", "#home-state")
     assert min(contrast(home, text) for text in texts) >= 4.5
-    for target in home.locator(f"{HOME} a, {HOME} button, {HOME} summary, #home-link").all():
+    targets = f"{HOME} a, {HOME} button, {HOME} summary, #home-link, #version-rows a, footer a"
+    expect(home.locator("#version-rows td[data-title=Accuracy]").first).to_be_visible()
+    for target in home.locator(targets).all():
         box = target.bounding_box()
         assert box is not None
         assert box["height"] >= SMALLEST_TARGET, target.inner_text()

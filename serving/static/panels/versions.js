@@ -27,7 +27,8 @@ export class Versions {
     const measured = versions.map(headline).filter(Boolean);
     const metric = measured[0]?.metric ?? "accuracy";
     const name = metricName(metric);
-    setText("quality", name.charAt(0).toUpperCase() + name.slice(1));
+    this.titles = TITLES.map((title) => (title === "Quality" ? name.charAt(0).toUpperCase() + name.slice(1) : title));
+    setText("quality", this.titles[TITLES.indexOf("Quality")]);
     const scale = scaleOf(measured.filter((measurement) => measurement.metric === metric));
     const shown = this.expanded ? versions : versions.filter((version, index) => index < COLLAPSED_ROWS || version.champion);
     const rows = shown.flatMap((version) => this.rows(version, scale));
@@ -55,7 +56,7 @@ export class Versions {
       [decisionOf(version), this.actions(version)].flat(),
       runOf(version),
     ];
-    return [row(cells, TITLES), details];
+    return [row(cells, this.titles), details];
   }
 
   badges(version) {
