@@ -105,7 +105,7 @@ def test_a_worker_that_hangs_is_replaced_and_holds_nothing_up(
 
         # Then a promotion is followed all the same.
         promote(log, 2)
-        until(lambda: log.acknowledgements(2), what="version 2 is acknowledged")
+        until(lambda: log.acknowledgements(2), seconds=300, what="version 2 is acknowledged")
 
         # And there are two workers again, which both answer with it.
         until(
