@@ -21,11 +21,13 @@ FROM ${BASE}
 COPY --from=build /opt/overnight /opt/overnight
 COPY infra/images/entrypoint.sh /usr/local/bin/entrypoint
 RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/overnight
+# The server writes its UI there at each start, and by default beside its sources.
 ENV PATH=/opt/overnight/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/var/lib/overnight \
     OVERNIGHT_HOME=/var/lib/overnight \
-    PREFECT_HOME=/var/lib/overnight/prefect
+    PREFECT_HOME=/var/lib/overnight/prefect \
+    PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/overnight/prefect-ui
 WORKDIR /var/lib/overnight
 USER 65532:65532
 EXPOSE 8080 4200

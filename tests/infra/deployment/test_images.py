@@ -51,6 +51,12 @@ def test_the_image_of_serving_has_nothing_of_training():
     assert "--no-dev" in text
 
 
+def test_the_server_writes_its_ui_where_a_read_only_root_can_be_written():
+    text = (FOLDER / "worker.Dockerfile").read_text()
+
+    assert "PREFECT_SERVER_UI_STATIC_DIRECTORY=/var/lib/overnight/" in text
+
+
 def test_what_the_build_copies_is_let_into_its_context():
     let_in = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE)
     links = {link.name for link in (ROOT / "overnight").iterdir() if link.is_symlink()}
