@@ -27,6 +27,7 @@ from overnight.flows.steps.step import step
 from overnight.store.errors import PromotionConflict, Unauthenticated
 from overnight.store.registry.actor import Actor
 from overnight.store.registry.promotions import Promotions
+from overnight.store.registry.refusals import Refusal
 from overnight.store.trust.request_proof import Plain
 from overnight.tasks.data.admission import Ingested
 from overnight.tasks.errors import Unlearnable
@@ -233,8 +234,7 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
         # Cost depends on this machine and answers over HTTP on serving's code. Neither is in the
         # fingerprint, so such a refusal must not stop the next run from trying again.
         if not verdict.by_cost_alone:
-            refuse = step(context.registry.refusals.refuse)
-            refuse(plan.fingerprint, verdict.findings, compared_with=plan.champion)
+            step(context.registry.refusals.keep)(_refusal(plan, report))
         return finish(context, report, "Refused", str(verdict))
     if verdict.undecided and plan.override is None:
         # No gate could compare with the champion: that is for a person to do.
@@ -252,6 +252,24 @@ def _train_and_publish(plan: TrainingPlan, report: RunReport) -> State:
     }
     report = replace(report, manifest=training.publish(plan, candidate, manifest, files))
     return _release(plan, report, expected=plan.champion)
+
+
+def _refusal(plan: TrainingPlan, report: RunReport) -> Refusal:
+    """The record of a candidate that its gates refused."""
+    fitted, evaluation, verdict = report.fitted, report.evaluation, report.verdict
+    assert verdict is not None
+    return Refusal(
+        model=plan.model,
+        fingerprint=plan.fingerprint,
+        findings=verdict.findings,
+        compared_with=plan.champion,
+        measurements=evaluation.measurements if evaluation else (),
+        data_findings=plan.data_findings,
+        rows=plan.snapshot.lineage.rows,
+        run=plan.run.name,
+        run_url=plan.run.url,
+        seconds=fitted.seconds if fitted else None,
+    )
 
 
 def _judged(plan: TrainingPlan, verdict: Verdict) -> str:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overnight.serving.challenger.status import ChallengeStatus, challenge_status
+from overnight.serving.history.candidates import CandidateList
 from overnight.serving.history.local_copy import DeploymentHistory, HistoryFile
 from overnight.serving.host.alias_state import AliasState, FollowerState
 from overnight.serving.host.workers import read_counters
 from overnight.serving.telemetry.metrics import Metrics, WorkerCounters
 from overnight.serving.telemetry.traffic import Traffic, TrafficFile
+from overnight.store.registry.manifest import Finding
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class HostStatus:
         """The report of a version as HTML, if there is a copy."""
         return self._models[model].history.report(version)
 
+    def candidates(self, model: str) -> CandidateList:
+        """All candidates of a model, as far as this host has copied them."""
+        return self._models[model].history.candidates.read()
+
+    def findings(self, model: str, candidate: str) -> tuple[Finding, ...] | None:
+        """What the gates found of a listed candidate; None for any other."""
+        return self._models[model].history.candidates.findings(candidate)
+
+    def manifest(self, model: str, version: str) -> bytes | None:
+        """The manifest of a version as it was published, if there is a copy."""
+        return self._models[model].history.candidates.manifest(version)
+
     def traffic(self) -> Traffic:
         """The traffic of all workers of the host in the last minutes."""
         return self._traffic.read()
@@ -81,6 +95,15 @@ class StandaloneStatus:
         return DeploymentHistory()
 
     def report(self, _model: str, _version: str) -> bytes | None:
+        return None
+
+    def candidates(self, _model: str) -> CandidateList:
+        return CandidateList()
+
+    def findings(self, _model: str, _candidate: str) -> tuple[Finding, ...] | None:
+        return None
+
+    def manifest(self, _model: str, _version: str) -> bytes | None:
         return None
 
     def traffic(self) -> Traffic:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from overnight.serving.history.candidates import CandidateFiles
 from overnight.serving.history.input_eras import InputEra
 from overnight.serving.inference.signatures import Signature, signature_of
 from overnight.store.datasets.arrival_reviews import PendingReview
@@ -90,11 +91,12 @@ def summarise(manifest: Manifest) -> VersionSummary:
 
 
 class HistoryFile:
-    """`history.json` and `reports/` in a model's folder: all workers read, the leader writes."""
+    """`history.json`, `reports/` and `candidates/`: all workers read, the leader writes."""
 
     def __init__(self, folder: Path) -> None:
         self._file, self._reports = folder / "history.json", folder / "reports"
         self._history = ReloadingFile(self._file, _decoded)
+        self.candidates = CandidateFiles(folder / "candidates")
 
     def read(self) -> DeploymentHistory:
         """The history as last written; the file is parsed again only when it changed."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from overnight.serving.history.candidate_sync import REMEMBERED_CANDIDATES, CandidateSync
 from overnight.serving.history.input_eras import merged
 from overnight.serving.history.local_copy import (
     REPORT,
@@ -78,6 +79,7 @@ class HistorySync:
         self._score_sync = ScoreSync(bucket, model)
         self._monitor_sync = MonitorSync(bucket, model)
         self._run_sync = RunSync(bucket, model)
+        self._candidate_sync = CandidateSync(bucket, model, file.candidates)
         self._reviews = ArrivalReviews(bucket, model)
         self._scored: tuple[str, ...] = ()
         self._refresh_at = self._list_at = self._retry_at = clock()
@@ -108,6 +110,7 @@ class HistorySync:
             self._update_scores,
             self._update_monitoring,
             self._update_runs,
+            self._update_candidates,
         )
         for update in updates:
             try:
@@ -192,12 +195,16 @@ class HistorySync:
         runs, waiting = self._run_sync.update(history.runs), tuple(self._reviews.pending())
         self._file.write(history.model_copy(update={"runs": runs, "waiting": waiting}))
 
+    def _update_candidates(self) -> None:
+        """All candidates, those that were refused included."""
+        self._candidate_sync.update(self._published)
+
     def _newest_published(self) -> list[str]:
         if self._clock() >= self._list_at:
             names = self._bucket.names_below(keys.versions(self._model))
             self._list_at = self._clock() + REFRESH_SECONDS
-            self._published = [*filter(keys.is_version, names)][-REMEMBERED_VERSIONS:]
-        return self._published
+            self._published = sorted(filter(keys.is_version, names))[-REMEMBERED_CANDIDATES:]
+        return self._published[-REMEMBERED_VERSIONS:]
 
     def _summarise(self, version: str) -> VersionSummary | None:
         """A version's summary; None while it is incomplete, and for ever if it is damaged."""

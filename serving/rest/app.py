@@ -22,6 +22,7 @@ from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.routes import (
     admin,
+    candidates,
     containers,
     decisions,
     docs,
@@ -46,6 +47,7 @@ _ROUTES = (
     models,
     metrics,
     history,
+    candidates,
     admin,
     decisions,
     feedback,

@@ -7,6 +7,7 @@ import { AdminDialog } from "./forms/admin_dialog.js";
 import { decide } from "./forms/decisions.js";
 import { DrawingPad } from "./forms/drawing_pad.js";
 import { TensorForm } from "./forms/tensor_form.js";
+import { Candidates } from "./panels/candidates.js";
 import { showChallenger } from "./panels/challenger.js";
 import { Classification, isImageModel } from "./panels/classification.js";
 import { Forecast } from "./panels/forecast.js";
@@ -46,6 +47,7 @@ const liveScores = new LiveScores();
 const monitoring = new Monitoring();
 const adminDialog = new AdminDialog();
 const versions = new Versions({ act: (action, version) => openDecision(action, selected, version) });
+const candidates = new Candidates();
 const home = new Home({ act: openDecision });
 
 byId("key-form").addEventListener("submit", (event) => {
@@ -63,7 +65,16 @@ byId("upload").addEventListener("change", async ({ target }) => {
 byId("roll-back").addEventListener("click", rollBack);
 byId("stop-challenger").addEventListener("click", stopChallenger);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-window.addEventListener("hashchange", pollSoon);
+window.addEventListener("hashchange", async () => {
+  await pollSoon();
+  goToPlace();
+});
+
+// `#digits`, or a place on its page: `#digits/candidates`.
+function address() {
+  const [model, place = ""] = location.hash.slice(1).split("/");
+  return { model, place };
+}
 
 async function refreshModels() {
   let models;
@@ -76,13 +87,13 @@ async function refreshModels() {
   }
   byId("key-prompt").hidden = true;
   const byName = (name) => models.find((model) => model.name === name);
-  const model = byName(location.hash.slice(1)) ?? byName(selected?.name) ?? models.find(({ version }) => version) ?? models[0];
+  const model = byName(address().model) ?? byName(selected?.name) ?? models.find(({ version }) => version) ?? models[0];
   showModels(models, model);
   setTitle(models, model);
   showHealth(model);
   await refreshHome(models);
   showNoVersion(model);
-  for (const id of ["summary", "traffic", "deployments", "versions"]) byId(id).hidden = !model;
+  for (const id of ["summary", "traffic", "candidates", "deployments", "versions"]) byId(id).hidden = !model;
   if (model) showModel(model);
   if (isAway && model) askAgain(model);
   isAway = false;
@@ -102,9 +113,18 @@ function askAgain(model) {
 
 // The name by which tabs and history entries are distinguished.
 function setTitle(models, model) {
-  const isOne = models.some(({ name }) => name === location.hash.slice(1));
+  const isOne = models.some(({ name }) => name === address().model);
   const title = isOne ? `${model.name} · overnight` : "overnight";
   if (document.title !== title) document.title = title;
+}
+
+// Scrolls to the place that the address names, once what it names is shown.
+function goToPlace() {
+  const { model, place } = address();
+  const target = place && model === selected?.name && byId(place);
+  if (!target || target.hidden) return;
+  target.scrollIntoView();
+  target.focus({ preventScroll: true });
 }
 
 function showModel(model) {
@@ -202,7 +222,7 @@ function rollbackTargets() {
 // Home is the page without a model in its address; what it shows is polled as rarely as the history.
 async function refreshHome(models) {
   // Other anchors, such as that of the skip link, are places on the page.
-  const isOneModel = models.some(({ name }) => name === location.hash.slice(1));
+  const isOneModel = models.some(({ name }) => name === address().model);
   byId("home").hidden = isOneModel || !models.length;
   if (byId("home").hidden) return;
   const isFresh = Date.now() - homeLoadedAt < HISTORY_POLL_MS && models.every(isKnownToHome);
@@ -291,7 +311,7 @@ async function poll() {
   try {
     await refreshModels();
     updateRelativeTimes();
-    await Promise.all([refreshHistory(), selected && traffic.refresh(selected.name)]);
+    await Promise.all([refreshHistory(), selected && candidates.refresh(selected), selected && traffic.refresh(selected.name)]);
   } catch (error) {
     // A response that cannot be shown must not end the polling.
     console.error(error);
@@ -309,4 +329,5 @@ function pollSoon() {
 }
 
 await poll();
+goToPlace();
 setInterval(() => document.hidden || poll(), POLL_MS);

@@ -11,18 +11,28 @@ from overnight.store.errors import AlreadyExists, CorruptRecord
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.objects.records import read
-from overnight.store.registry.manifest import Finding
+from overnight.store.registry.manifest import Finding, Measurement
 from overnight.store.values import Value
 
 
 class Refusal(Value):
-    """The findings of the gates about a candidate that was never published."""
+    """The findings of the gates about a candidate that was never published.
+
+    Then what pages show of it: its metrics on the holdout, the number of training rows, what the
+    gates of the data found, the run, and the seconds of training. Earlier releases recorded none.
+    """
 
     model: str
     fingerprint: str
     findings: tuple[Finding, ...]
     compared_with: str | None = None
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    measurements: tuple[Measurement, ...] = ()
+    data_findings: tuple[Finding, ...] = ()
+    rows: int | None = None
+    run: str = ""
+    run_url: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,20 @@ class Refusals:
         self, fingerprint: str, findings: Sequence[Finding], *, compared_with: str | None
     ) -> None:
         """Record that a candidate was refused; compared with another champion it may pass."""
-        refusal = Refusal(
-            model=self.model,
-            fingerprint=fingerprint,
-            findings=tuple(findings),
-            compared_with=compared_with,
+        self.keep(
+            Refusal(
+                model=self.model,
+                fingerprint=fingerprint,
+                findings=tuple(findings),
+                compared_with=compared_with,
+            )
         )
+
+    def keep(self, refusal: Refusal) -> None:
+        """Write a refusal; an earlier one of the same candidate and champion stands."""
         # The same inputs compared with the same champion: the first findings are as good.
         with suppress(AlreadyExists):
-            key = keys.refusal(self.model, fingerprint, compared_with)
+            key = keys.refusal(self.model, refusal.fingerprint, refusal.compared_with)
             self.bucket.create(key, refusal.encoded())
 
     def find(self, fingerprint: str, *, compared_with: str | None) -> Refusal | None:

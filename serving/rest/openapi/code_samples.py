@@ -81,7 +81,11 @@ def code_samples(
         return []
     version = served.other if name in _OF_OTHERS else served.version
     url = context.url + path.format(
-        model=model, version=version, label="champion", arrival="night-0001"
+        model=model,
+        version=version,
+        candidate=version,
+        label="champion",
+        arrival="night-0001",
     )
     key = _KEY if context.keyed and operation["security"] else ""
     if samples := _predictions(context, path, url, model):

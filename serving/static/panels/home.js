@@ -1,7 +1,7 @@
 // Home: a row for each model with its last run, quality, new data, what waits, and what comes next;
 // below them the deployment history of all models on one axis of time.
 
-import { apiKey } from "../api_client.js";
+import { apiKey, modelUrl } from "../api_client.js";
 import { ago, byId, definitions, duration, element, isNumber, numbers, shape, share, timeElement } from "../dom.js";
 import { headline, metricName, metricValue } from "../metric_format.js";
 
@@ -176,8 +176,10 @@ function links({ model, versions, runs }) {
   const newest = versions[0];
   const last = runs?.runs.find(({ flow }) => flow === "retrain");
   node.append(link(`#${model.name}`, "Page", `Page of ${model.name}`));
-  // A link carries no API key, so where one is required the report could not be opened.
+  node.append(link(`#${model.name}/candidates`, "Candidates", `Candidates of ${model.name} and their gates`));
+  // A link carries no API key, so where one is required these could not be opened.
   if (newest?.report && !apiKey.get()) node.append(link(newest.report, "Report", `Report of the newest version of ${model.name}`));
+  if (newest && !apiKey.get()) node.append(link(`${modelUrl(model.name)}/versions/${newest.version}/manifest`, "Manifest", `Manifest of the newest version of ${model.name}`));
   const run = last?.url || newest?.run_url;
   if (run && /^(https?:\/)?\//.test(run)) node.append(link(run, "Run", `Run of ${model.name} in Prefect`));
   return node;
