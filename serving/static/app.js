@@ -12,6 +12,7 @@ import { showChallenger } from "./panels/challenger.js";
 import { Classification, isImageModel } from "./panels/classification.js";
 import { Forecast } from "./panels/forecast.js";
 import { Home, waitingVersions } from "./panels/home.js";
+import { Inflow } from "./panels/inflow.js";
 import { LiveScores } from "./panels/live_scores.js";
 import { Monitoring, decisionsOf } from "./panels/monitoring.js";
 import { showHealth, showKeyPrompt, showModels, showNoVersion, showSummary, showUnreachable } from "./panels/summary.js";
@@ -31,6 +32,7 @@ let homeLoadedAt = 0;
 const decided = new Map(); // decisions of this page that the copied history lacks yet, by version or arrival
 let isPolling = false;
 let isPollDue = false; // whether a poll was asked for during another one
+let isPlaceDue = true; // whether the page has yet to scroll to the place in its address
 let isAway = false; // whether the server did not answer the newest poll
 let classification; // created after the pad, which calls onClear while it is created
 
@@ -47,7 +49,8 @@ const liveScores = new LiveScores();
 const monitoring = new Monitoring();
 const adminDialog = new AdminDialog();
 const versions = new Versions({ act: (action, version) => openDecision(action, selected, version) });
-const candidates = new Candidates();
+const inflow = new Inflow();
+const candidates = new Candidates({ onChange: (listed) => inflow.show(listed) });
 const home = new Home({ act: openDecision });
 
 byId("key-form").addEventListener("submit", (event) => {
@@ -65,9 +68,9 @@ byId("upload").addEventListener("change", async ({ target }) => {
 byId("roll-back").addEventListener("click", rollBack);
 byId("stop-challenger").addEventListener("click", stopChallenger);
 document.addEventListener("visibilitychange", () => document.hidden || poll());
-window.addEventListener("hashchange", async () => {
-  await pollSoon();
-  goToPlace();
+window.addEventListener("hashchange", () => {
+  isPlaceDue = true;
+  pollSoon();
 });
 
 // `#digits`, or a place on its page: `#digits/candidates`.
@@ -122,7 +125,8 @@ function setTitle(models, model) {
 function goToPlace() {
   const { model, place } = address();
   const target = place && model === selected?.name && byId(place);
-  if (!target || target.hidden) return;
+  if (!isPlaceDue || !target || target.hidden) return;
+  isPlaceDue = false;
   target.scrollIntoView();
   target.focus({ preventScroll: true });
 }
@@ -319,6 +323,7 @@ async function poll() {
   } finally {
     isPolling = false;
   }
+  goToPlace();
   if (isPollDue) await poll();
 }
 
@@ -329,5 +334,4 @@ function pollSoon() {
 }
 
 await poll();
-goToPlace();
 setInterval(() => document.hidden || poll(), POLL_MS);

@@ -107,6 +107,15 @@ def test_candidates_are_searched_filtered_and_sorted(shown):
     expect(rows.first).to_contain_text(FINGERPRINT[:12])
 
 
+def test_rows_time_and_size_of_each_candidate_are_small_charts(shown):
+    charts = shown.locator("#inflow-charts figure")
+    expect(charts).to_have_count(3)
+    expect(charts.filter(has_text="Training time")).to_contain_text("1 min 1 s")
+    rows = charts.filter(has_text="Training rows").locator(".point")
+    expect(rows).to_have_count(6)
+    expect(shown.locator("#inflow-storage")).to_contain_text("5 versions were published with")
+
+
 def test_home_leads_to_candidates_and_manifest(page, url):
     page.goto(url)
     manifest = page.get_by_role("link", name="Manifest of the newest version of digits")

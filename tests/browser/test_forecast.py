@@ -47,6 +47,18 @@ def first_known() -> dict[str, np.ndarray]:
     return {name: values[place : place + 1] for name, values in rows.items()}
 
 
+def newest_of(*, shop: int, kind: int) -> dict[str, np.ndarray]:
+    """The example of a shop and a kind whose last observed day is the newest."""
+    rows = forecasts.rows()
+    fits = (rows["shop"] == shop) & (rows["kind"] == kind)
+    place = int(np.argmax(np.where(fits, rows["day"] - rows["lead"], 0)))
+    return {name: values[place : place + 1] for name, values in rows.items()}
+
+
+def typed(row: dict[str, np.ndarray]) -> str:
+    return " ".join(f"{value:g}" for value in row["sold"][0])
+
+
 def test_it_starts_with_a_golden_example_and_its_prediction(page, address):
     seen = watch(page)
     shown(page, address)
@@ -82,7 +94,7 @@ def test_history_forecast_and_interval_are_drawn_with_details_on_hover(page, add
 
 def test_a_changed_day_or_shop_is_predicted_at_once(page, address):
     shown(page, address)
-    row = first_known()
+    row = newest_of(shop=3, kind=int(first_known()["kind"][0]))
     known = int(row["day"][0] - row["lead"][0])
     saturday = next(day for day in range(known + 1, known + 8) if day % 7 == 2)
 
@@ -92,10 +104,34 @@ def test_a_changed_day_or_shop_is_predicted_at_once(page, address):
         target_day=forecasts.spelled(forecasts.TENSORS.inputs[2], saturday),
     )
 
-    changes = {"shop": [3], "day": [saturday], "lead": [saturday - known]}
+    changes = {"day": [saturday], "lead": [saturday - known]}
     request = row | {name: np.array(values, np.int32) for name, values in changes.items()}
     value = float(forecasts.expected(request)["units"][0][1])
     expect(page.locator("#forecast-value")).to_have_text(f"{value:.0f}")
+
+
+def test_another_series_has_its_own_history_or_none(page, address):
+    shown(page, address)
+    history = page.locator("#history-values")
+    first = history.input_value()
+
+    ask_for(page, field_shop_0="4711")
+    own = newest_of(shop=3, kind=int(first_known()["kind"][0]))
+    expect(history).to_have_value(typed(own))
+    expect(page.locator("#history-notice")).to_contain_text("History of 4711 · bread up to")
+
+    ask_for(page, field_shop_0="atlantis")
+    expect(history).to_have_value("")
+    expect(page.locator("#history-notice")).to_contain_text("No history of atlantis · bread")
+    expect(page.locator("#forecast-result")).to_be_hidden()
+
+    page.locator("#forecast-example").select_option(index=2)
+    expect(history).to_have_value(first)
+    expect(page.locator("#history-notice")).to_be_hidden()
+    # The same numbers are of no other days.
+    ask_for(page, last_day="2026-03-01")
+    expect(history).to_have_value("")
+    expect(page.locator("#history-notice")).to_contain_text("up to Sun, 1 Mar 2026")
 
 
 def test_contributions_are_changes_of_the_prediction(page, address):
@@ -119,7 +155,7 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_with_a_notice(pa
     shown(page, address)
     before = middle(page)
 
-    ask_for(page, field_shop_0="atlantis")
+    ask_for(page, field_shop_0="atlantis", history_values=typed(first_known()))
 
     notice = page.locator("#forecast-vocabulary")
     expect(notice).to_have_text("shop “atlantis” is not in the vocabulary; predicted as “other”.")
@@ -131,7 +167,7 @@ def test_a_value_out_of_vocabulary_is_predicted_as_the_fallback_with_a_notice(pa
 def test_a_value_out_of_vocabulary_that_looks_like_a_number_is_shown_as_typed(page, address):
     shown(page, address)
 
-    ask_for(page, field_shop_0="1")
+    ask_for(page, field_shop_0="1", history_values=typed(first_known()))
 
     expect(page.locator("#forecast-vocabulary")).to_contain_text("“1”")
     parts = page.locator("#attribution-parts li .part")
@@ -203,7 +239,7 @@ def test_it_fits_on_a_phone_with_sufficient_contrast(browser: Browser, address, 
     size = {"width": 360, "height": 740}
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page = shown(context.new_page(), address)
-    ask_for(page, field_shop_0="atlantis")
+    ask_for(page, field_shop_0="atlantis", history_values=typed(first_known()))
     expect(page.locator("#forecast-vocabulary")).to_be_visible()
 
     assert overflow(page) == 0

@@ -12,7 +12,9 @@ const LOWER_IS_BETTER = /wape|error|loss|mae|rmse|nwrmsle|calibration/;
 const OUTCOMES = ["champion", "served", "approved", "waiting", "pending", "rejected", "refused"];
 
 export class Candidates {
-  constructor() {
+  // `onChange(candidates)` is called with each list that differs from the one before.
+  constructor({ onChange }) {
+    this.onChange = onChange;
     this.listed = [];
     this.open = new Map(); // findings by the name of the candidate whose gates are shown
     this.shownRows = PAGE_ROWS;
@@ -57,6 +59,7 @@ export class Candidates {
     Object.assign(this, { signature, listed: candidates, damaged });
     byId("candidates-figure").hidden = !candidates.length;
     byId("candidates-figure").hidden = !this.chart.show(candidates);
+    this.onChange(candidates);
     this.showOutcomes();
     this.showTable();
   }

@@ -21,6 +21,7 @@ export class Forecast {
       this.predict();
     });
     byId("forecast-form").addEventListener("input", () => {
+      this.followSeries();
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.predict(), DEBOUNCE_MS);
     });
@@ -65,6 +66,7 @@ export class Forecast {
 
   async loadExamples(model) {
     this.examples = [];
+    this.histories = [];
     try {
       this.examples = rowsOf(model.inputs, (await request(`${modelUrl(model.name)}/examples`)).inputs);
     } catch {
@@ -73,6 +75,8 @@ export class Forecast {
     const select = byId("forecast-example");
     select.replaceChildren(...this.examples.map((row, index) => new Option(this.title(row), index)));
     byId("forecast-examples").hidden = !this.examples.length;
+    this.histories = this.examples.map((row) => this.historyOf(row));
+    this.belongs = this.typedSeries();
     if (!this.examples.length) return;
     // Starts with an example without fallback values: its contributions show the most.
     const isKnown = (row) => this.features.every((spec) => !spec.otherwise || spec.vocabulary[row[spec.name]] !== spec.otherwise);
@@ -92,10 +96,63 @@ export class Forecast {
     byId("target-day").value = isoDate(row[this.day.name]);
     byId("last-day").value = isoDate(row[this.day.name] - row[this.lead.name]);
     byId("history-values").value = row[this.history.name].map((value) => plain(value)).join(" ");
+    this.belongs = this.typedSeries();
+    showNotice("");
+  }
+
+  historyOf(row) {
+    const names = this.features.filter(isCategory).map((spec) => spec.vocabulary[row[spec.name]] ?? String(row[spec.name]));
+    const values = row[this.history.name].map((value) => plain(value)).join(" ");
+    return { names, lastDay: isoDate(row[this.day.name] - row[this.lead.name]), values };
+  }
+
+  // The series and the last day that the form names now.
+  typedSeries() {
+    const names = this.features.filter(isCategory).map((spec) => {
+      const value = readValue(spec, 0);
+      return typeof value === "number" ? (spec.vocabulary[value] ?? "") : String(value ?? "");
+    });
+    return { names, lastDay: byId("last-day").value };
+  }
+
+  // Another series, or another last day, has another history: its own where it is known, else none.
+  followSeries() {
+    const [before, now] = [this.belongs, this.typedSeries()];
+    const isSameSeries = isEqual(before.names, now.names);
+    if (isSameSeries && (now.lastDay === before.lastDay || !now.lastDay)) return;
+    this.remember(before);
+    const known = this.histories.filter(({ names, lastDay }) => isEqual(names, now.names) && (!isSameSeries || lastDay === now.lastDay));
+    const newest = known.toSorted((a, b) => b.lastDay.localeCompare(a.lastDay))[0];
+    byId("history-values").value = newest?.values ?? "";
+    if (newest) this.adopt(newest);
+    this.belongs = this.typedSeries();
+    const series = now.names.join(" · ") || "this series";
+    const until = parseDay(newest?.lastDay ?? now.lastDay);
+    showNotice(newest
+      ? `History of ${series} up to ${longDate(until)}, the newest that is known here.`
+      : `No history of ${series}${isSameSeries ? ` up to ${longDate(until)}` : ""} is known here: enter its last ${this.history.shape[0]} days.`);
+  }
+
+  // What was typed for a series is kept for when it is chosen again.
+  remember({ names, lastDay }) {
+    const values = byId("history-values").value;
+    if (!values.trim() || !lastDay) return;
+    this.histories = this.histories.filter((known) => !(isEqual(known.names, names) && known.lastDay === lastDay));
+    this.histories.push({ names, lastDay, values });
+  }
+
+  adopt({ lastDay }) {
+    byId("last-day").value = lastDay;
+    const lead = parseDay(byId("target-day").value) - parseDay(lastDay);
+    const { minimum, maximum } = this.lead;
+    if (!(lead >= minimum && lead <= maximum)) byId("target-day").value = isoDate(parseDay(lastDay) + minimum);
   }
 
   // The form as one row of inputs by name; raises an Error for what is missing or wrong.
   readRow() {
+    const features = Object.fromEntries(this.features.map((spec) => [spec.name, readFeature(spec)]));
+    const missing = this.features.find((spec) => [features[spec.name]].flat().some((value) => value === "" || Number.isNaN(value)));
+    if (missing && !missing.nullable) throw new FieldError(`${missing.name} is required.`, this.fieldOf(missing));
     const texts = byId("history-values").value.split(/[\s,;]+/).filter(Boolean);
     const count = this.history.shape[0];
     const history = byId("history-values");
@@ -107,10 +164,7 @@ export class Forecast {
     if (!isNumber(lastDay)) throw new FieldError("The last observed day is required.", byId("last-day"));
     if (!isNumber(day)) throw new FieldError("The forecast day is required.", byId("target-day"));
     this.checkDays(lastDay, day);
-    const row = Object.fromEntries(this.features.map((spec) => [spec.name, readFeature(spec)]));
-    const missing = this.features.find((spec) => [row[spec.name]].flat().some((value) => value === "" || Number.isNaN(value)));
-    if (missing && !missing.nullable) throw new FieldError(`${missing.name} is required.`, this.fieldOf(missing));
-    return { ...row, [this.history.name]: texts.map(Number), [this.day.name]: day, [this.lead.name]: day - lastDay };
+    return { ...features, [this.history.name]: texts.map(Number), [this.day.name]: day, [this.lead.name]: day - lastDay };
   }
 
   // One request carries the form's row, the whole horizon and all occlusions, in this order, so that
@@ -236,6 +290,14 @@ export class Forecast {
 function titleOf(field) {
   if (field?.id === "history-values") return "";
   return field?.labels?.[0]?.textContent ?? "";
+}
+
+const isCategory = ({ vocabulary, shape }) => Boolean(vocabulary?.length) && sizeOf(shape) === 1;
+const isEqual = (some, others) => some.length === others.length && some.every((each, index) => each.trim().toLowerCase() === others[index].trim().toLowerCase());
+
+function showNotice(text) {
+  byId("history-notice").hidden = !text;
+  setText("history-notice", text);
 }
 
 function showUnlike(text) {
