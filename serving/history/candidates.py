@@ -39,8 +39,8 @@ class ListedCandidate(Value):
     that it was compared with. `measured` is the metric by which it is judged first, on the whole
     holdout. `judged` counts the gates that applied, `passed` those that it passed; `failed` has the
     figures of the first others. `verdict` is empty until somebody decided. `seconds` is how long
-    the training took, `size_bytes` what the version takes in the store. Records of earlier releases
-    have not all of these.
+    the training took, `size_bytes` the size in the store. Records of earlier releases have not all
+    of these.
     """
 
     name: str
@@ -139,12 +139,12 @@ def _headline(measurements: tuple[Measurement, ...]) -> Measurement | None:
 
 def _from_findings(findings: tuple[Finding, ...]) -> Measurement | None:
     """The metric that gates of the whole holdout checked, as they found it, without an interval."""
-    found = [
+    measured = [
         Measurement(metric=each.metric, value=value, n=each.n or 0)
         for each in findings
         if not each.slice and (value := _own_value(each)) is not None
     ]
-    return _headline(tuple(found))
+    return _headline(tuple(measured))
 
 
 def _own_value(finding: Finding) -> float | None:

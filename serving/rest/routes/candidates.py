@@ -44,14 +44,16 @@ def candidates(model: str) -> Response:
 def findings(model: str, candidate: str) -> Response:
     """What the gates found of one candidate."""
     slot = resources().slots.find(model)
-    found = resources().status.findings(slot.model, candidate)
-    if found is None:
+    recorded = resources().status.findings(slot.model, candidate)
+    if recorded is None:
         listed = resources().status.candidates(slot.model).candidates[:_SHOWN]
         raise NotServed(
             f"{candidate!r:.80} is no candidate of {model} that this host knows",
             tuple(each.name for each in listed),
         )
-    return uncached(json_response({"findings": [each.model_dump(mode="json") for each in found]}))
+    return uncached(
+        json_response({"findings": [each.model_dump(mode="json") for each in recorded]})
+    )
 
 
 @routes.get("/models/<model>/versions/<version>/manifest")
