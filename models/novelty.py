@@ -28,7 +28,8 @@ class Novelty:
             Only a network whose export adds a score has one.
         margin: how far outside of the learned numbers another one may be, as a share of the width
             of their range. It holds for every input of numbers or dates without a margin of its
-            own, except pictures.
+            own, except pictures. Whatever the margin, a negative number is unlike what was learned
+            where no training row has one.
         margins: by input, in its own unit; of dates in days. None for an input whose numbers may
             be any.
     """
@@ -84,7 +85,9 @@ class Novelty:
                 continue
             low, high = float(numbers.min()), float(numbers.max())
             margin = own if spec.name in self.margins else own * (high - low)
-            ranges[spec.name] = LearnedRange(low=low, high=high, margin=margin)
+            # Where nothing negative was learned, as of counts and prices, the sign itself is new.
+            least = 0.0 if low >= 0 and not spec.date else None
+            ranges[spec.name] = LearnedRange(low=low, high=high, margin=margin, least=least)
         return ranges
 
 

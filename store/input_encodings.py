@@ -29,6 +29,14 @@ def day_number(text: str) -> int:
     return date.fromisoformat(text).toordinal() - _EPOCH
 
 
+def as_date(days: float) -> str:
+    """A day number as an ISO date; a number beyond all dates as it is."""
+    try:
+        return date.fromordinal(int(days) + _EPOCH).isoformat()
+    except (ValueError, OverflowError):
+        return f"{days:g}"
+
+
 class TextEncoding(Value):
     """How a text becomes `length` numbers: 0 pads, 1 is unknown, and piece i is the number i + 2.
 

@@ -13,12 +13,20 @@ UNLIKE_TRAINING = "unlike_training"
 class LearnedRange(Value):
     """The numbers of an input in the training rows, from `low` to `high`; dates in days.
 
-    A number further than `margin` outside is unlike what was learned.
+    A number further than `margin` outside is unlike what was learned, and so is one below `least`,
+    where there is one.
     """
 
     low: float
     high: float
     margin: float
+    least: float | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest number that is familiar."""
+        low, high = self.low - self.margin, self.high + self.margin
+        return (low if self.least is None else max(low, self.least)), high
 
 
 class NoveltyRule(Value):

@@ -84,6 +84,8 @@ def kinds(
         "letters in print that are shaped as digits": lambda n, random: drawings.font_letters(
             n, random, drawings.LIKE_DIGITS
         ),
+        "drawn a, shaped as a 9": drawings.stroke_letters_like_digits,
+        "digits drawn by the pen of the letters (false flags)": drawings.stroke_digits,
     }
 
 

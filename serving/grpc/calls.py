@@ -29,6 +29,7 @@ from overnight.serving.rest.headers import (
     HOLD,
     REFUSAL,
     SLOT_SECONDS,
+    UNLIKE_HEADER,
 )
 from overnight.serving.rest.middleware.admission import WAIT_SECONDS, AdmissionMiddleware
 from overnight.serving.rest.resources import Resources
@@ -50,7 +51,11 @@ _HEADERS = {
 }
 _LISTED = "x-forwarded-for"
 # Headers of the answer that go into the trailing metadata.
-_TRAILING = {"X-Model-Version": "x-model-version", "X-Request-Id": "x-request-id"}
+_TRAILING = {
+    "X-Model-Version": "x-model-version",
+    "X-Request-Id": "x-request-id",
+    UNLIKE_HEADER: UNLIKE_HEADER.lower(),
+}
 # By which gRPC's own retries know when to try again.
 _PUSHBACK = "grpc-retry-pushback-ms"
 _CODES = {

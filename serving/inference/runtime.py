@@ -11,9 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from overnight.serving.errors import UnfitVersion
-from overnight.serving.inference.novelty import NoveltyCheck
 from overnight.store.encoding import encode, network_inputs
 from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING
+from overnight.store.novelty_check import NoveltyCheck
 from overnight.store.registry.manifest import Manifest
 from overnight.store.schema import NUMPY_TYPES, TensorSpec
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overnight.serving.errors import BadInput
-from overnight.serving.inference import vocabulary
+from overnight.store.input_encodings import as_date
 from overnight.store.schema import TensorSpec
 
 Array = NDArray[Any]
@@ -46,9 +46,9 @@ def _out_of_range(spec: TensorSpec, field: str, rows: Array, wrong: NDArray[np.b
     place = tuple(np.argwhere(wrong)[0])
     low, high = spec.minimum, spec.maximum
     if spec.date:
-        since = f" from {vocabulary.as_date(low)}" if low is not None else ""
-        until = f" to {vocabulary.as_date(high)}" if high is not None else ""
-        day = f"{vocabulary.as_date(float(rows[place]))} ({rows[place]} days since 1970-01-01)"
+        since = f" from {as_date(low)}" if low is not None else ""
+        until = f" to {as_date(high)}" if high is not None else ""
+        day = f"{as_date(float(rows[place]))} ({rows[place]} days since 1970-01-01)"
         return BadInput(f"{field}{where(place)}", expected=f"a day{since}{until}", found=day)
     is_low = low is not None and rows[place] < low
     expected = f"numbers of at least {low:g}" if is_low else f"numbers of at most {high:g}"

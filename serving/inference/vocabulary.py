@@ -95,14 +95,6 @@ def split_raw(raw: memoryview, *, field: str) -> Iterator[memoryview]:
         start = end
 
 
-def as_date(days: float) -> str:
-    """A day number as an ISO date; a number beyond all dates as it is."""
-    try:
-        return date.fromordinal(int(days) + _EPOCH).isoformat()
-    except (ValueError, OverflowError):
-        return f"{days:g}"
-
-
 # A request may name a vocabulary of thousands of entries; its index is built once.
 @lru_cache(maxsize=_VOCABULARIES)
 def _numbers(vocabulary: tuple[str, ...]) -> Mapping[str, int]:

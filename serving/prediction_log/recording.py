@@ -1,6 +1,9 @@
 """What the request path records of an answer: references, which another thread encodes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
 
 from overnight.serving.inference.loaded_version import ModelVersion
 from overnight.serving.inference.runtime import Array, Predictor
@@ -41,11 +44,18 @@ class LoggedVersion:
         self._predict, self.ignored = loaded.predict, loaded.ignored
         self.predictor: Predictor = loaded.predictor
         self.inputs: Mapping[str, Array] | None = None
-        self.unlike: Array | None = None
+        self.unlike: NDArray[Any] | None = None
 
     @property
     def manifest(self) -> Manifest:
         return self.predictor.manifest
+
+    @property
+    def outputs_to_record(self) -> Mapping[str, Array]:
+        """The outputs, and which rows are unlike the learned ones where any is: BOOL [n]."""
+        if self.unlike is None:
+            return self.outputs
+        return self.outputs | {UNLIKE_TRAINING: self.unlike > 1}
 
     @property
     def version(self) -> str:

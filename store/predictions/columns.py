@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.predictions.records import AnsweredRequest, Array, SentLabel
 
 Side = Literal["input", "output"]
@@ -106,7 +107,8 @@ def answer_rows(
 ) -> Iterator[tuple[date, pa.RecordBatch]]:
     """The rows of sound records, in batches of one day and of the same tensors each.
 
-    The batches have the columns `PREDICTIONS`, and one for each recorded input and output.
+    The batches have the columns `PREDICTIONS`, one for each recorded input and output, and
+    `unlike_training` where a row of a request is unlike what its version learned from.
     `collected` is when they came into the table.
     """
     alike: dict[tuple[object, ...], list[AnsweredRequest]] = defaultdict(list)
@@ -162,7 +164,9 @@ def _answers(group: Sequence[AnsweredRequest], collected: datetime) -> pa.Record
     for name in group[0].inputs:
         ordered[f"input.{name}"] = _column([each.inputs[name] for each in group])
     for name in group[0].outputs:
-        ordered[f"output.{name}"] = _column([each.outputs[name] for each in group])
+        # What serving adds is no output of the network, and nobody's tensor.
+        named = name if name == UNLIKE_TRAINING else f"output.{name}"
+        ordered[named] = _column([each.outputs[name] for each in group])
     return pa.RecordBatch.from_pydict(ordered)
 
 

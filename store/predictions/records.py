@@ -28,7 +28,8 @@ class AnsweredRequest:
         share: of the requests that are recorded.
         inputs: [n, …] by published name, texts as object arrays of `str`; empty where not recorded.
         digest: the sha256 of the inputs, in hexadecimal, where these are recorded as a digest.
-        outputs: [n, …] by name, those that were asked for.
+        outputs: [n, …] by name, those that were asked for; `unlike_training`, BOOL [n], where a row
+            is unlike what the version learned from.
     """
 
     request: str

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from overnight.store.novelty import UNLIKE_TRAINING
+from overnight.store.novelty_check import Reason
 from overnight.store.schema import NUMPY_TYPES, Schema
 
 Array = NDArray[Any]
@@ -41,19 +43,25 @@ OWN = pa.schema(
         ("at", pa.timestamp("us", "UTC")),
     ]
 )
+# Why a row is unlike what its version learned from; null where it is not.
+UNLIKE_COLUMN = pa.field(UNLIKE_TRAINING, pa.string())
 REJECTED = pa.schema([("row", pa.int64()), ("reason", pa.string())])
 
 
-def answer_schema(schema: Schema, kept: pa.Schema, outputs: Sequence[str]) -> pa.Schema:
+def answer_schema(
+    schema: Schema, kept: pa.Schema, outputs: Sequence[str], *, flags: bool = False
+) -> pa.Schema:
     """The columns of scored rows: those that are kept, our own, and the outputs.
 
     An output with classes is also `answer`, the likeliest one, and its `probability`, if it is the
-    first. A tensor is a list, flat in C order.
+    first. A tensor is a list, flat in C order. A version that `flags` rows has `unlike_training`.
     """
     fields = [pa.field(each.name, stored_type(each.type)) for each in kept]
     fields += [field.with_nullable(True) for field in OWN]
     if _has_classes(schema, outputs):
         fields += [pa.field("answer", pa.string()), pa.field("probability", pa.float32())]
+    if flags:
+        fields.append(UNLIKE_COLUMN)
     for spec in schema.outputs:
         if spec.name in outputs:
             kind = _STORED[NUMPY_TYPES[spec.datatype]]
@@ -70,8 +78,9 @@ def answer_rows(
     request: str,
     version: str,
     at_us: int,
+    unlike: Sequence[Reason] = (),
 ) -> pa.RecordBatch:
-    """The scored rows of one request, in these columns."""
+    """The scored rows of one request, in these columns; `unlike` are the reasons of some."""
     n = kept.num_rows
     at = pa.scalar(datetime.fromtimestamp(at_us / 1e6, UTC), OWN.field("at").type)
     own: dict[str, pa.Array] = {
@@ -80,6 +89,9 @@ def answer_rows(
         "version": pa.repeat(version, n),
         "at": pa.repeat(at, n),
     }
+    # Without a rule, a column of this name is one that is carried over.
+    if UNLIKE_TRAINING not in kept.schema.names:
+        own[UNLIKE_TRAINING] = _reasons(unlike, n)
     if _has_classes(schema, list(answers)):
         first = schema.outputs[0].name
         classes = pa.array(schema.classes(first))
@@ -124,6 +136,16 @@ def csv_rows(rows: pa.RecordBatch) -> pa.RecordBatch:
         _json(column) if pa.types.is_nested(column.type) else column for column in rows.columns
     ]
     return pa.RecordBatch.from_arrays(columns, schema=csv_schema(rows.schema))
+
+
+def _reasons(unlike: Sequence[Reason], n: int) -> pa.Array:
+    """The reasons of each of n rows as one text, null where it has none."""
+    texts: list[str | None] = [None] * n
+    for reason in unlike:
+        row, why = int(reason["row"]), str(reason["why"])
+        own = f"{reason['input']}: {why}" if "input" in reason else why
+        texts[row] = own if texts[row] is None else f"{texts[row]}; {own}"
+    return pa.array(texts, pa.string())
 
 
 def _has_classes(schema: Schema, outputs: Sequence[str]) -> bool:

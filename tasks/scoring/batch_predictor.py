@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from overnight.store.encoding import encode, network_inputs
 from overnight.store.encoding.arrays import unpacked
 from overnight.store.errors import CorruptVersion, UnencodableValue
+from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING
+from overnight.store.novelty_check import NoveltyCheck, Reason
 from overnight.store.registry.manifest import Manifest
-from overnight.store.schema import NUMPY_TYPES
+from overnight.store.schema import NUMPY_TYPES, TensorSpec
 
 Array = NDArray[Any]
 # LiteRT is timed with each of them; serving goes to 16, because it holds many interpreters.
@@ -45,6 +47,7 @@ class BatchPredictor:
             CorruptVersion: LiteRT cannot run it, or its tensors are not those of the manifest.
         """
         self.manifest = manifest
+        self.novelty = None if manifest.novelty is None else NoveltyCheck(manifest)
         self._free: queue.SimpleQueue[_Interpreter] = queue.SimpleQueue()
         try:
             first = _Interpreter(manifest, network)
@@ -62,11 +65,30 @@ class BatchPredictor:
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Run n ≥ 1 rows of published values: `inputs` [n, …] by name to `outputs`, [n, …] each.
 
+        Where the version has a rule for it and a row is unlike what it learned from, the answers
+        have `unlike_training` too: FP64 [n], above 1 for such rows.
+
         Raises:
             UnencodableValue: naming the input and the row.
         """
+        if self.novelty is None:
+            return self._predict(inputs, outputs)
+        answers = self._predict(inputs, [*outputs, *self.novelty.outputs])
+        ratios = self.novelty.score(inputs, answers)
+        return answers if ratios is None else answers | {UNLIKE_TRAINING: ratios}
+
+    def unlike_reasons(self, inputs: Mapping[str, Array], ratios: Array | None) -> list[Reason]:
+        """Why rows are unlike what the version learned from, by the `unlike_training` of answers.
+
+        None of them has any where `ratios` is None.
+        """
+        if self.novelty is None or ratios is None:
+            return []
+        return self.novelty.reasons(inputs, ratios, most=None)
+
+    def _predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         n = len(next(iter(inputs.values())))
-        specs = {spec.name: spec for spec in self.manifest.tensors.outputs}
+        specs = {spec.name: spec for spec in _network_outputs(self.manifest)}
         whole = {
             name: np.empty((n, *specs[name].shape), NUMPY_TYPES[specs[name].datatype])
             for name in outputs
@@ -124,7 +146,7 @@ class _Interpreter:
 
     def __init__(self, manifest: Manifest, network: bytes) -> None:
         self.specs = network_inputs(manifest.tensors)
-        self.outputs = manifest.tensors.outputs
+        self.outputs = _network_outputs(manifest)
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._interpreter = Interpreter(model_content=network, num_threads=1)
         # The runner holds references into the interpreter, which must be gone before it is resized.
@@ -187,6 +209,14 @@ class _Interpreter:
             self._interpreter.resize_tensor_input(self._inputs[name], list(shape), strict=True)
         self._interpreter.allocate_tensors()
         self._shapes = shapes
+
+
+def _network_outputs(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """The outputs of a network: those that are published, and the score of its rule."""
+    rule = manifest.novelty
+    if rule is None or rule.threshold is None:
+        return manifest.tensors.outputs
+    return (*manifest.tensors.outputs, TensorSpec(name=SCORE_OUTPUT, datatype="FP32", shape=()))
 
 
 def _best_size(interpreter: _Interpreter) -> int:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from overnight.store.errors import BadFile, ConfigurationError, UnencodableValue
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.predictions.committed_segments import SegmentId
 from overnight.store.predictions.records import AnsweredRequest
 from overnight.store.predictions.tables import PredictionTable
@@ -141,7 +142,12 @@ class _Run:
         self._columns = input_columns(tensors, self._reader.columns, request.input.text)
         self._outputs = _outputs(request, self._manifest)
         self._kept = _kept(request, self._reader.columns)
-        self._schema = answer_schema(tensors, pa.schema(self._kept), self._outputs)
+        self._schema = answer_schema(
+            tensors,
+            pa.schema(self._kept),
+            self._outputs,
+            flags=self._manifest.novelty is not None,
+        )
         _check_names(self._schema)
         self._request_rows, self._part_rows = _sizes(self._manifest)
         self._inputs = self._digest()
@@ -301,6 +307,7 @@ class _Run:
         if not len(places):
             return _Scored(rejected=sorted(rejected))
         request_id = f"batch-{self._id[:16]}-{batch.numbers[0]}"
+        unlike = answers.pop(UNLIKE_TRAINING, None)
         rows = batch.rows.select([each.name for each in self._kept])
         scored = answer_rows(
             self._schema,
@@ -310,7 +317,10 @@ class _Run:
             request=request_id,
             version=self._manifest.version,
             at_us=at_us,
+            unlike=predictor.unlike_reasons(inputs, unlike),
         )
+        if unlike is not None:
+            answers[UNLIKE_TRAINING] = unlike > 1
         record = None
         if self._log is not None:
             record = record_of(

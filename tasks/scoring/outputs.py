@@ -13,13 +13,20 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import Schema as DeltaSchema
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow import csv
 
 from overnight.store.datasets.parquet_writer import write_files
 from overnight.store.datasets.table_errors import LostRaceError
 from overnight.store.errors import BadFile, StoreUnavailable
-from overnight.tasks.scoring.answer_columns import REJECTED, csv_rows, csv_schema, stored_type
+from overnight.tasks.scoring.answer_columns import (
+    REJECTED,
+    UNLIKE_COLUMN,
+    csv_rows,
+    csv_schema,
+    stored_type,
+)
 from overnight.tasks.scoring.places import Kind, RowsPlace
 from overnight.tasks.scoring.progress import PartsFolder
 
@@ -66,19 +73,23 @@ class DeltaOutput:
             StoreUnavailable, StoreDenied, CorruptTable
         """
         self._place, self._address, self._run = place, place.table, f"overnight-score-{run[:32]}"
+        self._columns = columns
         table = self._address.open()
         if table is None:
             table = self._address.create(columns, {})
-        own = pa.schema(table.schema().to_arrow())
-        self._columns = columns
-        if _named(own) != _named(columns):
-            differing = sorted(set(_named(own)) ^ set(_named(columns)))
+        known, wanted = (set(_named(each)) for each in (_schema_of(table), columns))
+        # A table outlives the version that began it, and not every version flags rows.
+        differing = sorted((known ^ wanted) - set(_named(pa.schema([UNLIKE_COLUMN]))))
+        if differing:
             shown = ", ".join(f"{name} {kind}" for name, kind in differing)[:400]
             raise BadFile(
                 place.text,
                 expected="a new table, or one with the columns of these answers",
                 found=f"others, among them {shown}; name another table, or choose by --keep",
             )
+        if wanted - known:
+            with self._address.translated_errors():
+                table.alter.add_columns(DeltaSchema.from_arrow(pa.schema([UNLIKE_COLUMN])).fields)
 
     def write(self, number: int, batches: Sequence[pa.RecordBatch]) -> None:
         """Commit a part, unless a commit of it is in the table already.
@@ -106,8 +117,8 @@ class DeltaOutput:
         return committed is not None and committed >= number
 
     def _commit(self, table: DeltaTable, number: int, batches: Sequence[pa.RecordBatch]) -> None:
-        address, schema = self._address, pa.schema(table.schema().to_arrow())
-        rows = (each.select(schema.names).cast(schema) for each in batches if each.num_rows)
+        address, schema = self._address, _schema_of(table)
+        rows = (_in_columns(each, schema) for each in batches if each.num_rows)
         with address.translated_errors():
             actions: list[AddAction | RemoveAction] = []
             actions += write_files(address.uri, address.options, schema, rows)
@@ -120,6 +131,13 @@ class DeltaOutput:
                 ),
                 post_commithook_properties=_AFTER_COMMIT,
             )
+
+
+def _in_columns(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Rows in the columns of a table, of which they may lack the one of flags."""
+    if UNLIKE_COLUMN.name in schema.names and UNLIKE_COLUMN.name not in rows.schema.names:
+        rows = rows.append_column(UNLIKE_COLUMN, pa.nulls(rows.num_rows, UNLIKE_COLUMN.type))
+    return rows.select(schema.names).cast(schema)
 
 
 def write_rejected(parts: PartsFolder, number: int, kind: Kind, rows: pa.RecordBatch) -> None:
@@ -179,6 +197,10 @@ def _write_part(
             for batch in batches:
                 writer.write_batch(batch)
     draft.replace(path)
+
+
+def _schema_of(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
 
 
 def _named(schema: pa.Schema) -> list[tuple[str, str]]:

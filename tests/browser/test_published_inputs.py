@@ -83,6 +83,12 @@ def test_a_row_unlike_what_was_learned_says_so(page: Page, url):
     price.fill("99")
     answered(page, "Unlike what it learned from: price is outside of 0 to 90, which was learned.")
 
+    price.fill("4")
+    page.get_by_label("shop", exact=True).fill("North")
+    answered(page, "from: shop “North” is not in its vocabulary, taken for 'other'.")
+    # Told once.
+    expect(page.locator("#result .wrong")).to_have_count(0)
+
 
 def test_texts_gaps_lists_and_defaults_have_fields(page: Page, url):
     seen = watch(page)

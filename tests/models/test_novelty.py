@@ -55,11 +55,20 @@ def test_numbers_and_dates_have_ranges_and_categories_flags_and_pictures_have_no
     ranges = Novelty(margin=0.5).ranges(TABLE, ROWS)
 
     assert ranges == {
-        "size": LearnedRange(low=1, high=5, margin=2),
+        "size": LearnedRange(low=1, high=5, margin=2, least=0),
         "day": LearnedRange(low=100, high=120, margin=10),
     }
     images = {"image": np.zeros((3, 28, 28), np.uint8)}
     assert Novelty().ranges(DIGITS, images) == {}
+
+
+def test_a_negative_number_is_unlike_rows_that_have_none_whatever_the_margin() -> None:
+    never = Novelty(margins={"size": 100}).ranges(TABLE, ROWS)["size"]
+    once = Novelty(margins={"size": 100}).ranges(TABLE, {"size": ROWS["size"] - 3})["size"]
+
+    assert (never.bounds, once.bounds) == ((0, 105), (-102, 102))
+    # What earlier versions have, and what has no such bound, stays as it was.
+    assert "least" not in once.model_dump()
 
 
 def test_an_input_may_have_a_margin_of_its_own_or_no_range() -> None:

@@ -38,8 +38,9 @@ _FONTS = (
     "cmss10.ttf",
 )
 
-# Strokes of letters in the unit square, y downwards; each is a list of points that a pen passes.
-_STROKES: Mapping[str, Sequence[Sequence[tuple[float, float]]]] = {
+# Strokes in the unit square, y downwards; each is a list of points that a pen passes.
+Strokes = Sequence[Sequence[tuple[float, float]]]
+_LETTERS: Mapping[str, Strokes] = {
     "A": (((0.1, 1), (0.5, 0), (0.9, 1)), ((0.25, 0.6), (0.75, 0.6))),
     "C": (((0.9, 0.15), (0.5, 0), (0.1, 0.3), (0.1, 0.7), (0.5, 1), (0.9, 0.85)),),
     "E": (((0.85, 0), (0.15, 0), (0.15, 1), (0.85, 1)), ((0.15, 0.5), (0.7, 0.5))),
@@ -60,10 +61,6 @@ _STROKES: Mapping[str, Sequence[Sequence[tuple[float, float]]]] = {
     "W": (((0.05, 0), (0.25, 1), (0.5, 0.35), (0.75, 1), (0.95, 0)),),
     "X": (((0.1, 0), (0.9, 1)), ((0.9, 0), (0.1, 1))),
     "Y": (((0.1, 0), (0.5, 0.5), (0.9, 0)), ((0.5, 0.5), (0.5, 1))),
-    "a": (
-        ((0.85, 0.2), (0.5, 0), (0.15, 0.4), (0.3, 0.9), (0.6, 0.9), (0.85, 0.5)),
-        ((0.85, 0), (0.85, 1)),
-    ),
     "h": (((0.15, 0), (0.15, 1)), ((0.15, 0.6), (0.5, 0.4), (0.8, 0.6), (0.8, 1))),
     "k": (((0.2, 0), (0.2, 1)), ((0.75, 0.4), (0.2, 0.7), (0.8, 1))),
     "m": (
@@ -77,10 +74,63 @@ _STROKES: Mapping[str, Sequence[Sequence[tuple[float, float]]]] = {
 }
 
 
-def stroke_letters(n: int, random: Random) -> Pictures:
+# A bowl with a stem, as a 9 is that ends straight: nobody tells them apart by their shape.
+_LIKE_DIGITS: Mapping[str, Strokes] = {
+    "a": (
+        ((0.85, 0.2), (0.5, 0), (0.15, 0.4), (0.3, 0.9), (0.6, 0.9), (0.85, 0.5)),
+        ((0.85, 0), (0.85, 1)),
+    ),
+}
+# Of the same pen: a score that finds letters by their ink alone flags these too.
+_DIGITS: Mapping[str, Strokes] = {
+    "0": (
+        (
+            (0.5, 0), (0.15, 0.3), (0.15, 0.7), (0.5, 1), (0.85, 0.7), (0.85, 0.3), (0.5, 0),
+        ),
+    ),
+    "1": (((0.5, 0), (0.5, 1)),),
+    "2": (((0.15, 0.2), (0.5, 0), (0.85, 0.25), (0.5, 0.6), (0.1, 1), (0.9, 1)),),
+    "3": (
+        (
+            (0.15, 0.1), (0.6, 0), (0.85, 0.25), (0.45, 0.48), (0.85, 0.72), (0.6, 1), (0.1, 0.9),
+        ),
+    ),
+    "4": (((0.6, 0), (0.1, 0.65), (0.9, 0.65)), ((0.7, 0.3), (0.7, 1))),
+    "5": (
+        (
+            (0.8, 0), (0.2, 0), (0.2, 0.45), (0.7, 0.42), (0.85, 0.7), (0.6, 1), (0.1, 0.92),
+        ),
+    ),
+    "6": (
+        (
+            (0.7, 0), (0.25, 0.35), (0.15, 0.75), (0.45, 1), (0.8, 0.8), (0.6, 0.55), (0.2, 0.7),
+        ),
+    ),
+    "7": (((0.1, 0), (0.9, 0), (0.4, 1)),),
+    "8": (
+        (
+            (0.5, 0.48), (0.15, 0.25), (0.5, 0), (0.85, 0.25), (0.15, 0.75), (0.5, 1),
+            (0.85, 0.75), (0.5, 0.48),
+        ),
+    ),
+    "9": (((0.8, 0.25), (0.5, 0), (0.15, 0.3), (0.45, 0.52), (0.8, 0.25), (0.7, 1)),),
+}  # fmt: skip
+
+
+def stroke_letters(n: int, random: Random, strokes: Mapping[str, Strokes] = _LETTERS) -> Pictures:
     """Letters as a hand draws them: strokes with jitter, slant and a width of their own."""
-    names = sorted(_STROKES)
-    return _drawn(n, random, lambda pen: _letter(pen, random, names[random.integers(len(names))]))
+    drawn = [strokes[name] for name in sorted(strokes)]
+    return _drawn(n, random, lambda pen: _letter(pen, random, drawn[random.integers(len(drawn))]))
+
+
+def stroke_letters_like_digits(n: int, random: Random) -> Pictures:
+    """A letter as a hand draws it that is a digit as well."""
+    return stroke_letters(n, random, _LIKE_DIGITS)
+
+
+def stroke_digits(n: int, random: Random) -> Pictures:
+    """Digits by the pen of the letters."""
+    return stroke_letters(n, random, _DIGITS)
 
 
 def font_letters(n: int, random: Random, letters: str = LETTERS) -> Pictures:
@@ -223,10 +273,10 @@ def _width(random: Random) -> float:
     return float(random.uniform(1.8, 3.6)) * _SCALE
 
 
-def _letter(pen: ImageDraw.ImageDraw, random: Random, letter: str) -> None:
+def _letter(pen: ImageDraw.ImageDraw, random: Random, strokes: Strokes) -> None:
     slant, width = random.normal(0, 0.12), _width(random)
     narrow = random.uniform(0.7, 1.0)
-    for stroke in _STROKES[letter]:
+    for stroke in strokes:
         points = np.array(stroke, float) + random.normal(0, 0.03, (len(stroke), 2))
         points[:, 0] = 0.5 + narrow * (points[:, 0] - 0.5) + slant * (0.5 - points[:, 1])
         _line(pen, points, width)

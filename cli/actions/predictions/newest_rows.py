@@ -10,6 +10,7 @@ from overnight.cli.actions.predictions import tables
 from overnight.cli.terminal import new_table, open_console
 from overnight.infra import connections
 from overnight.infra.settings import load
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.registry.registry import ModelRegistry
 from overnight.store.schema import Schema
 
@@ -51,7 +52,10 @@ def _show(rows: Sequence[Row], schemas: Mapping[str, Schema]) -> None:
     known = dict.fromkeys(name for schema in schemas.values() for name in _predictions(schema))
     outputs = [name for name in known if name in recorded] or recorded[:1]
     optional = [name for name in ("caller", "client") if any(row[name] for row in rows)]
-    table = new_table("at (UTC)", "request", *optional, "row", "version", "route", "ms", *outputs)
+    # A log that began before rows were flagged has no such column.
+    flags = ["unlike"] if any(row.get(UNLIKE_TRAINING) for row in rows) else []
+    columns = ("at (UTC)", "request", *optional, "row", "version", "route", "ms", *outputs, *flags)
+    table = new_table(*columns)
     for row in rows:
         schema = schemas.get(row["version"])
         table.add_row(
@@ -66,6 +70,7 @@ def _show(rows: Sequence[Row], schemas: Mapping[str, Schema]) -> None:
                 _answer(row[_OUTPUT + name], schema.classes(name) if schema else ())
                 for name in outputs
             ),
+            *("yes" if row[UNLIKE_TRAINING] else "" for _ in flags),
         )
     open_console().print(table)
 

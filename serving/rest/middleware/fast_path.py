@@ -181,7 +181,7 @@ class FastPath:
             self._predictions.offer_answer(
                 logged.manifest,
                 logged.inputs,
-                logged.outputs,
+                logged.outputs_to_record,
                 request_id,
                 environ.get(CALLER, ""),
                 client,

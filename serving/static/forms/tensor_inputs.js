@@ -223,12 +223,18 @@ export function writeRow(spec, { shape, data }) {
   }
 }
 
-// The values of a request that the model does not know: [{ tensor, row, value }].
-export const outOfVocabulary = ({ parameters }) => JSON.parse(parameters?.out_of_vocabulary ?? "[]");
+const unknownValues = ({ parameters }) => JSON.parse(parameters?.out_of_vocabulary ?? "[]");
+const unlikeReasons = ({ parameters }) => JSON.parse(parameters?.unlike_training ?? "[]").filter(({ row }) => row === 0);
+
+// The values of a request that the model does not know, without those that `unlikeTraining` names: [{ tensor, row, value }].
+export function outOfVocabulary(response) {
+  const named = unlikeReasons(response).map(({ input }) => input);
+  return unknownValues(response).filter(({ tensor, row }) => row !== 0 || !named.includes(tensor));
+}
 
 // Why the first row of a request is unlike what the version learned from; empty where it is not.
-export function unlikeTraining({ parameters }) {
-  const reasons = JSON.parse(parameters?.unlike_training ?? "[]").filter(({ row }) => row === 0);
-  const texts = reasons.map(({ input, why }) => (input ? `${input} is ${why}` : why));
+export function unlikeTraining(response) {
+  const values = new Map(unknownValues(response).filter(({ row }) => row === 0).map(({ tensor, value }) => [tensor, ` “${value}”`]));
+  const texts = unlikeReasons(response).map(({ input, why }) => (input ? `${input}${values.get(input) ?? ""} is ${why}` : why));
   return texts.length ? `Unlike what it learned from: ${texts.join("; ")}.` : "";
 }

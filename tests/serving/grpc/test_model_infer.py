@@ -1,5 +1,6 @@
 """`ModelInfer` of the Open Inference Protocol, by NVIDIA Triton's client and by bare messages."""
 
+import json
 import re
 import time
 
@@ -12,6 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from overnight.serving.inference.limits import Limits
 from overnight.serving.rest.middleware.admission import Admission
 from overnight.serving.rest.middleware.token_auth import Tokens
+from overnight.store.novelty import LearnedRange, NoveltyRule
 from tests.support.serving import bundles, published
 from tests.support.serving.clients import EXPECTED, IMAGES, VERSION, application_of
 from tests.support.serving.prediction_logs import LoggedApplication
@@ -85,6 +87,22 @@ def test_the_answer_names_version_and_request_in_its_metadata(channel):
     trailing = dict(done.trailing_metadata())
     assert answer.model_version == trailing["x-model-version"] == VERSION
     assert trailing["x-request-id"] == "told-1"
+
+
+def test_rows_that_are_unlike_the_learned_ones_are_named_in_the_parameters(connect):
+    rule = NoveltyRule(false_flags=0.01, ranges={"image": LearnedRange(low=0, high=15, margin=4)})
+    bright = IMAGES.copy()
+    bright[2, 5, 5] = 200
+    channel = connect(novelty=rule)
+    call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+
+    answer, done = call.with_call(message(bright))
+
+    assert answer.parameters["unlike_training_count"].int64_param == 1
+    [reason] = json.loads(answer.parameters["unlike_training"].string_param)
+    assert (reason["row"], reason["input"]) == (2, "image")
+    assert dict(done.trailing_metadata())["x-input-unlike-training"] == "2"
+    assert not infer(channel, message()).parameters
 
 
 def test_named_outputs_come_alone_and_classes_as_texts(channel):

@@ -4,6 +4,7 @@ import grpc
 import numpy as np
 import pytest
 
+from overnight.store.novelty import LearnedRange, NoveltyRule
 from overnight.store.objects import keys
 from tests.support.serving.clients import EXPECTED, IMAGES, VERSION
 from tests.support.serving.generated import module
@@ -40,6 +41,19 @@ def test_predict_returns_all_outputs_of_the_version_by_name(stub):
     assert set(answer.outputs) == {"probabilities", "seen"}
     values = np.frombuffer(answer.outputs["probabilities"].tensor_content, np.float32)
     assert np.allclose(values.reshape(len(IMAGES), 10), EXPECTED)
+
+
+def test_rows_that_are_unlike_the_learned_ones_are_named_in_the_metadata(connect):
+    rule = NoveltyRule(false_flags=0.01, ranges={"image": LearnedRange(low=0, high=15, margin=4)})
+    stub = prediction.PredictionServiceStub(connect(novelty=rule))
+    bright = IMAGES.copy()
+    bright[2, 5, 5] = 200
+
+    for images, flagged in ((bright, "2"), (IMAGES, None)):
+        answer, done = stub.Predict.with_call(request(images))
+
+        assert set(answer.outputs) == {"probabilities", "seen"}
+        assert dict(done.trailing_metadata()).get("x-input-unlike-training") == flagged
 
 
 def test_a_filter_a_number_and_a_label_choose(stub):

@@ -1,6 +1,7 @@
 """Answers say which rows are unlike what the version learned from, as each protocol allows."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,17 @@ from flask.testing import FlaskClient
 
 from overnight.serving.errors import UnfitVersion
 from overnight.serving.inference.loaded_version import load_version
-from overnight.serving.inference.novelty import NoveltyCheck, rows_text
-from overnight.store.novelty import SCORE_OUTPUT, LearnedRange, NoveltyRule
+from overnight.serving.inference.novelty import rows_text
+from overnight.serving.prediction_log.spool import PredictionSpool, SpoolConfig
+from overnight.serving.rest.cloud_events import STRUCTURED
+from overnight.store.novelty import SCORE_OUTPUT, UNLIKE_TRAINING, LearnedRange, NoveltyRule
+from overnight.store.novelty_check import NoveltyCheck
+from overnight.store.registry.challenge_terms import Terms
 from overnight.store.schema import Schema, TensorSpec
 from tests.support.serving import bundles
+from tests.support.serving.challenges import CANARY, SHADOW, ChallengeSetup
 from tests.support.serving.clients import IMAGES, INFER, PREDICT, application_of, v2
+from tests.support.serving.prediction_logs import POLICY, records_below
 
 # The images of the tests have numbers up to 19.
 DARK = NoveltyRule(false_flags=0.01, ranges={"image": LearnedRange(low=0, high=15, margin=4)})
@@ -78,6 +85,53 @@ def test_v1_says_it_in_a_header_alone(client: FlaskClient) -> None:
 
     assert set(response.json) == {"predictions"}
     assert response.headers[HEADER] == "2"
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/invocations"])
+def test_events_and_invocations_have_the_header_too(client: FlaskClient, path: str) -> None:
+    body = {"instances": BRIGHT.tolist()}
+    event = {"specversion": "1.0", "id": "17", "source": "/shop", "type": "asked", "data": body}
+    responses = (
+        client.post(path, json=body),
+        client.post(path, data=json.dumps(event), content_type=STRUCTURED),
+    )
+
+    for response in responses:
+        assert (response.status_code, response.headers[HEADER]) == (200, "2")
+
+
+def test_the_log_has_which_rows_were_flagged_and_the_outputs_as_ever(tmp_path: Path) -> None:
+    spool = PredictionSpool(SpoolConfig(tmp_path))
+    client = application_of(novelty=DARK, policy=POLICY, predictions=spool)
+    for sent in (BRIGHT, IMAGES, BRIGHT[2:]):
+        client.post(INFER, json=v2(sent))
+    spool.close()
+
+    outputs = sorted((each.outputs for each in records_below(tmp_path)), key=len)
+
+    assert [set(each) for each in outputs] == [
+        {"probabilities", "seen"},
+        *[{"probabilities", "seen", UNLIKE_TRAINING}] * 2,
+    ]
+    flags = sorted((each[UNLIKE_TRAINING].tolist() for each in outputs[1:]), key=len)
+    assert flags == [[True], [False, False, True]]
+
+
+@pytest.mark.parametrize("terms", [SHADOW, CANARY])
+def test_a_challenger_flags_what_it_answers_and_the_other_version_nothing(terms: Terms) -> None:
+    setup = ChallengeSetup(terms)
+    flagging = setup.champion if terms is SHADOW else setup.challenger.slot
+    with flagging.lease() as loaded:
+        predictor = loaded.predictor
+        predictor.manifest = predictor.manifest.model_copy(update={"novelty": DARK})
+        predictor.novelty = NoveltyCheck(predictor.manifest)
+    client = setup.client()
+
+    response = client.post(PREDICT, json={"instances": BRIGHT.tolist()})
+    setup.settle()
+
+    assert response.headers[HEADER] == "2"
+    assert (setup.stats().compared, setup.stats().errors) == (1, 0)
 
 
 def test_the_outputs_are_those_of_a_version_without_a_rule(client: FlaskClient) -> None:

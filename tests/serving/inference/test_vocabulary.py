@@ -6,7 +6,8 @@ import pytest
 
 from overnight.serving.errors import BadInput
 from overnight.serving.inference.decoding import from_flat, from_rows, from_texts
-from overnight.serving.inference.vocabulary import OutOfVocabulary, as_date
+from overnight.serving.inference.vocabulary import OutOfVocabulary
+from overnight.store.input_encodings import as_date
 from overnight.store.schema import TensorSpec
 
 SHOP = TensorSpec(

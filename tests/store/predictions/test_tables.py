@@ -20,6 +20,7 @@ from overnight.store.errors import (
     StoreUnavailable,
     Unrecorded,
 )
+from overnight.store.novelty import UNLIKE_TRAINING
 from overnight.store.predictions.committed_segments import SegmentId
 from overnight.store.predictions.deletion import ClientRows, count_client, delete_client
 from overnight.store.predictions.records import client_digest
@@ -277,6 +278,22 @@ def test_tensors_whose_names_differ_by_case_have_columns_of_their_own(
 
     for row in predictions.read().to_pylist():
         assert (row["input.Age"], row["input.age@number"]) == (1, 2)
+
+
+def test_flags_come_into_a_table_that_began_without_them(predictions: PredictionTable) -> None:
+    predictions.append({segment(1): [answered("before")]})
+    outputs = {"p": np.full(2, 0.5, np.float32), UNLIKE_TRAINING: np.array([False, True])}
+    predictions.append({segment(2): [answered("flagged", n=2, outputs=outputs)]})
+    predictions.append({segment(3): [answered("familiar")]})
+
+    rows = predictions.read(columns=["request", "row", UNLIKE_TRAINING]).to_pylist()
+
+    assert sorted(tuple(row.values()) for row in rows if row[UNLIKE_TRAINING] is not None) == [
+        ("flagged", 0, False),
+        ("flagged", 1, True),
+    ]
+    assert len(rows) == 4
+    assert f"output.{UNLIKE_TRAINING}" not in predictions.read().column_names
 
 
 def test_whole_numbers_of_64_bits_take_narrower_ones(predictions: PredictionTable) -> None:

@@ -14,6 +14,7 @@ from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, Mo
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus
 from overnight.store.novelty import NoveltyRule
+from overnight.store.registry.manifest import LogPolicy
 from overnight.store.schema import Schema
 from tests.support.serving import bundles
 from tests.support.serving.stepped_host import Flaky, settle
@@ -31,6 +32,7 @@ def application_of(
     files: dict[str, bytes] | None = None,
     limits: Limits = LIMITS,
     novelty: NoveltyRule | None = None,
+    policy: LogPolicy | None = None,
     **chosen: Any,
 ) -> FlaskClient:
     """A client of an application with one model; `chosen` is whatever else it is made with."""
@@ -38,7 +40,7 @@ def application_of(
     slots = ModelSlots()
     slot = slots.add(ModelSlot(bundles.MODEL, SharedGeneration.in_process()))
     manifest = bundles.manifest(1, files, tensors=tensors)
-    manifest = manifest.model_copy(update={"novelty": novelty})
+    manifest = manifest.model_copy(update={"novelty": novelty, "logged": policy})
     slot.put(LoadedVersion(1, load_version(manifest, files, threads=1), None))
     slot.shared.activate(1)
     status = StandaloneStatus()

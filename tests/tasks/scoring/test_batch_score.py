@@ -20,6 +20,7 @@ from overnight.store.errors import (
     UnknownVersion,
     UntrustedVersion,
 )
+from overnight.store.novelty import UNLIKE_TRAINING, LearnedRange, NoveltyRule
 from overnight.store.objects.memory import MemoryBucket
 from overnight.store.predictions.records import client_digest
 from overnight.store.predictions.tables import PredictionTable
@@ -35,6 +36,8 @@ from tests.support.signing_keys import SIGNER, alias_log, registry
 N = 300
 IMAGES = np.random.default_rng(5).integers(0, 256, (N, 28, 28), dtype=np.uint8)
 EXPECTED = bundles.probabilities(1, IMAGES)
+POLICY = LogPolicy(share=1, inputs="values", clients="digest", feedback=True)
+DARK = NoveltyRule(false_flags=0.01, ranges={"image": LearnedRange(low=0, high=127, margin=10)})
 OUTPUTS = ("answers.csv", "answers.parquet", "answers")
 
 
@@ -53,9 +56,16 @@ class Scoring:
     def registry(self) -> ModelRegistry:
         return registry(self.bucket)
 
-    def publish(self, number: int, *, policy: LogPolicy | None = None) -> str:
+    def publish(
+        self,
+        number: int,
+        *,
+        policy: LogPolicy | None = None,
+        novelty: NoveltyRule | None = None,
+    ) -> str:
         files = bundles.files(number)
-        made = bundles.manifest(number, files).model_copy(update={"logged": policy})
+        made = bundles.manifest(number, files)
+        made = made.model_copy(update={"logged": policy, "novelty": novelty})
         ModelRegistry(self.bucket, "digits").publish(made, files, SIGNER)
         bundles.approve(self.bucket, number)
         log = alias_log(self.bucket)
@@ -95,7 +105,7 @@ class Scoring:
 @pytest.fixture
 def setup(tmp_path: Path) -> Scoring:
     made = Scoring(tmp_path)
-    made.publish(1, policy=LogPolicy(share=1, inputs="values", clients="digest", feedback=True))
+    made.publish(1, policy=POLICY)
     return made
 
 
@@ -319,6 +329,41 @@ def test_a_table_takes_the_answers_of_several_inputs(setup: Scoring, small_parts
     assert setup.read("answers").num_rows == N + 40
     with pytest.raises(BadFile, match="others, among them id int64"):
         setup.score(first, "answers", keep=[], overwrite=True)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_rows_that_are_unlike_the_learned_ones_say_so_there_and_in_the_log(
+    setup: Scoring, small_parts: None, output: str
+) -> None:
+    images = IMAGES // 2
+    images[[3, 61], 5, 5] = 255
+    rows = write_rows(setup.folder, "parquet", images)
+    setup.score(rows, "answers", keep=["id"])
+    assert UNLIKE_TRAINING not in setup.read("answers").column_names
+    setup.publish(2, policy=POLICY, novelty=DARK)
+
+    setup.score(rows, output, keep=["id"], overwrite=True)
+
+    # The table that a version without a rule began has both; its own rows have no value.
+    scored = setup.read(output).to_pylist()
+    reasons = {row["id"]: row[UNLIKE_TRAINING] for row in scored if row[UNLIKE_TRAINING]}
+    assert reasons == dict.fromkeys((3, 61), "image: outside of 0 to 127, which was learned")
+    assert len(scored) == (2 * N if output == "answers" else N)
+    recorded = setup.log.read().to_pylist()
+    assert sum(row[UNLIKE_TRAINING] is True for row in recorded) == 2
+
+
+def test_a_version_without_a_rule_adds_to_a_table_that_has_flags(setup: Scoring) -> None:
+    setup.publish(2, novelty=DARK)
+    rows = write_rows(setup.folder, "parquet")
+    setup.score(rows, "answers", keep=["id"])
+    setup.publish(3)
+
+    setup.score(rows, "answers", keep=["id"], overwrite=True)
+
+    flags = [row[UNLIKE_TRAINING] for row in setup.read("answers").to_pylist()]
+    assert len(flags) == 2 * N
+    assert sum(each is not None for each in flags) == N
 
 
 @pytest.mark.parametrize(
