@@ -1,15 +1,15 @@
-"""A call as a request of the application that answers HTTP, and its answer as a status.
+"""Answers calls by the same code as requests over HTTP, and reports errors as a status.
 
-Keys, limits, the choice of a version, counters, the prediction log and all errors are those of
-HTTP, because it is the same code that handles them.
+An inference is admitted, limited, answered, counted and recorded by what does so for HTTP. All
+other calls and every error are requests of the application that answers HTTP.
 """
 
 import io
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -22,16 +22,19 @@ from werkzeug.exceptions import NotFound
 from overnight.serving.errors import Abandoned, BadInput, LimitExceeded, NotServed
 from overnight.serving.inference.codecs.content_types import Environ, Inference
 from overnight.serving.inference.limits import Limits
+from overnight.serving.rest.answering import Answer
 from overnight.serving.rest.environ import BASE
 from overnight.serving.rest.headers import (
     ADMITTED,
-    CODEC,
-    HOLD,
+    PROTOCOL,
     REFUSAL,
-    SLOT_SECONDS,
+    REQUEST_ID,
     UNLIKE_HEADER,
+    VERSION_HEADER,
 )
 from overnight.serving.rest.middleware.admission import WAIT_SECONDS, AdmissionMiddleware
+from overnight.serving.rest.middleware.fast_path import target_of
+from overnight.serving.rest.quick_paths import QuickPaths
 from overnight.serving.rest.resources import Resources
 from overnight.serving.rest.server import LARGE_BYTES
 from overnight.serving.rest.uploads import Uploads
@@ -83,6 +86,7 @@ class Calls:
 
     def __init__(self, application: Flask) -> None:
         shared: Resources = application.extensions["overnight"]
+        self._answering, self._quick = shared.answering, QuickPaths()
         self._admission: AdmissionMiddleware = application.wsgi_app  # type: ignore[assignment]
         self._limits = shared.limits
         # How much of a message has come is not known before it is whole, so it is late only when
@@ -109,26 +113,77 @@ class Calls:
             return self._answer(environ, context)
         environ |= more
         environ["PATH_INFO"] = path
-        environ["CONTENT_LENGTH"] = len(body)
-        environ["wsgi.input"] = io.BytesIO(body)
-        environ[SLOT_SECONDS] = min(WAIT_SECONDS, context.time_remaining())
+        try:
+            return self._infer(environ, make, len(body), context)
+        except Exception as error:  # noqa: BLE001 - Flask logs and reports it
+            environ[REFUSAL] = error
+        return self._answer(environ, context)
 
-        def codec(_body: bytes, _environ: Environ, limits: Limits) -> Inference:
-            # It may have waited for its turn, and a network cannot be interrupted.
+    def _infer(
+        self, environ: Environ, make: Callable[[Limits], Inference], size: int, context: Context
+    ) -> bytes:
+        """Run a call whose message of so many bytes has come, within the limits of HTTP.
+
+        Raises:
+            NotFound: nothing is at its path.
+            OvernightError: of the limits, or of the inference.
+        """
+        target = target_of(environ["PATH_INFO"])
+        if target is None:
+            raise NotFound
+        request_id = self._answering.ids.choose(environ.get("HTTP_X_REQUEST_ID", ""))
+        environ["HTTP_X_REQUEST_ID"] = request_id
+        began = time.perf_counter()
+
+        def answer() -> Answer:
+            return self._answering.answer(
+                target,
+                make(self._limits),
+                environ,
+                request_id,
+                protocol=environ[PROTOCOL],
+                began=time.perf_counter(),
+                body_bytes=size,
+            )
+
+        # To wait for a slot and to be woken takes longer than what is known to be quick.
+        if size <= LARGE_BYTES and self._quick.has(environ):
+            answered = self._timed(environ, answer)
+        else:
+            answered = self._wait(environ, answer, size, context)
+        headers = [(VERSION_HEADER, answered.version), (REQUEST_ID, request_id)]
+        if answered.unlike is not None:
+            headers.append((UNLIKE_HEADER, answered.unlike))
+        self._admission.log(environ, "200 OK", headers, began)
+        _set_trailing(context, headers)
+        return answered.encoded[0]
+
+    def _timed(self, environ: Environ, answer: Callable[[], Answer]) -> Answer:
+        """Answer a quick call at once, and note whether it still is one."""
+        began = time.thread_time()
+        answered = self._admission.run(environ, answer, slot_seconds=None)
+        self._quick.note(environ, time.thread_time() - began)
+        return answered
+
+    def _wait(
+        self, environ: Environ, answer: Callable[[], Answer], size: int, context: Context
+    ) -> Answer:
+        """Answer a call in its turn, and note how long that took without the waiting."""
+
+        def in_turn() -> Answer:
+            # It may have waited long, and a network cannot be interrupted.
             if not context.is_active():
                 raise Abandoned
-            return make(limits)
+            began = time.thread_time()
+            answered = answer()
+            self._quick.note(environ, time.thread_time() - began)
+            return answered
 
-        environ[CODEC] = codec
-        if len(body) <= LARGE_BYTES:
-            return self._answer(environ, context)
-        with ExitStack() as stack:
-            environ[HOLD] = hold = stack.enter_context(self._admission.holding())
-            try:
-                hold(len(body))
-            except OvernightError as error:
-                environ[REFUSAL] = error
-            return self._answer(environ, context)
+        seconds = min(WAIT_SECONDS, context.time_remaining())
+        with self._admission.holding() as hold:
+            if size > LARGE_BYTES:
+                hold(size)
+            return self._admission.run(environ, in_turn, slot_seconds=seconds)
 
     def query(
         self,

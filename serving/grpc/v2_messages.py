@@ -78,10 +78,7 @@ def request_of(message: Any) -> dict[str, Any]:
     if message.parameters:
         request["parameters"] = _parameters(message.parameters)
     if message.outputs:
-        request["outputs"] = [
-            {"name": output.name, "parameters": _parameters(output.parameters)}
-            for output in message.outputs
-        ]
+        request["outputs"] = [_requested(output) for output in message.outputs]
     return request
 
 
@@ -119,6 +116,12 @@ def _input(tensor: Any, raw: memoryview | None, place: int) -> dict[str, Any]:
     if tensor.parameters:
         made["parameters"] = _parameters(tensor.parameters)
     return made
+
+
+def _requested(output: Any) -> dict[str, Any]:
+    if not output.parameters:
+        return {"name": output.name}
+    return {"name": output.name, "parameters": _parameters(output.parameters)}
 
 
 def _values(tensor: Any, field: str) -> list[Any] | memoryview:

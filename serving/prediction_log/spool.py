@@ -116,11 +116,12 @@ class PredictionSpool:
         route: Route,
         seconds: float,
         body_bytes: int = 0,
+        at: float | None = None,
     ) -> None:
         """Record an answer of a version later, if its policy and its share say so.
 
         The arrays may be kept until then, and must not be changed. `body_bytes`: of the request's
-        body, of which the arrays may be views.
+        body, of which the arrays may be views. `at`: when it was answered, now if not given.
         """
         try:
             policy = manifest.logged
@@ -128,7 +129,8 @@ class PredictionSpool:
                 return
             if len(caller) > CALLER_CHARACTERS:
                 caller = ""
-            details = request, caller, client, route, time.time(), seconds
+            at = time.time() if at is None else at
+            details = request, caller, client, route, at, seconds
             self._acquire()
             try:
                 for batch in self._open.get(id(manifest), ()):

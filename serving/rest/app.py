@@ -6,6 +6,7 @@ from overnight.serving.challenger.router import Router
 from overnight.serving.inference.limits import Limits
 from overnight.serving.prediction_log.spool import PredictionSpool
 from overnight.serving.rest import errors
+from overnight.serving.rest.answering import Answering, RequestIds
 from overnight.serving.rest.headers import (
     CHOSEN_VERSION,
     NO_SNIFF,
@@ -16,7 +17,7 @@ from overnight.serving.rest.label_limit import LabelSpool
 from overnight.serving.rest.middleware import security_headers
 from overnight.serving.rest.middleware.admission import Admission, AdmissionMiddleware
 from overnight.serving.rest.middleware.compression import Compression
-from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds
+from overnight.serving.rest.middleware.fast_path import FastPath
 from overnight.serving.rest.middleware.rate_limits import ConcurrencyLimiter
 from overnight.serving.rest.middleware.token_auth import NO_TOKENS, Tokens
 from overnight.serving.rest.resources import Resources
@@ -89,10 +90,12 @@ def create_application(
     # A path with // is unknown; clients of an inference API do not follow redirects of a POST.
     application.url_map.merge_slashes = False
     admission = admission or Admission()
+    answering = Answering(router=router, meter=status.meter, predictions=predictions)
     application.extensions["overnight"] = Resources(
         router=router,
         limits=limits,
         status=status,
+        answering=answering,
         keys=admission.keys,
         administrators=administrators,
         draining=admission.draining,
@@ -103,9 +106,8 @@ def create_application(
     )
     for module in _ROUTES:
         application.register_blueprint(module.routes)
-    ids = RequestIds()
     # The first hook, so that every error has a request id.
-    _add_ids(application, ids)
+    _add_ids(application, answering.ids)
     metrics.install(application, status.meter)
     errors.install(application)
     security_headers.install(application)
@@ -114,11 +116,9 @@ def create_application(
         Compression(
             FastPath(
                 flask,
-                router=router,
+                answering=answering,
+                slots=router.slots,
                 limits=limits,
-                meter=status.meter,
-                ids=ids,
-                predictions=predictions,
                 invocations_model=invocations_model,
             )
         ),

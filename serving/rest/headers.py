@@ -14,23 +14,19 @@ NO_SNIFF = ("X-Content-Type-Options", "nosniff")
 
 # Environ keys: the name of the client's API key; by what the client is limited, once its request is
 # admitted; the error that Flask must report; the model of a request whose path names none, and the
-# version that was chosen for it; and how long its body is, once it is unpacked.
+# version that was chosen for it.
 CLIENT = "overnight.client"
 ADMITTED = "overnight.admitted"
 # A client's key is hashed, logged and counted, so its length has a limit.
 CLIENT_KEY_CHARACTERS = 200
 SLOT = "overnight.slot"
-# How many seconds a request may wait for an inference slot, if fewer than any may.
-SLOT_SECONDS = "overnight.slot_seconds"
-# Of a request that came by another protocol than HTTP: its codec, and how it is counted.
-CODEC = "overnight.codec"
+# Of a request that came by another protocol than HTTP: how it is counted.
 PROTOCOL = "overnight.protocol"
 # What reserves memory for the body.
 HOLD = "overnight.hold"
 REFUSAL = "overnight.refusal"
 TARGET_MODEL = "overnight.model"
 CHOSEN_VERSION = "overnight.version"
-BODY_BYTES = "overnight.body_bytes"
 
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 

@@ -10,6 +10,7 @@ from overnight.serving.host.shared_memory import DrainFlag
 from overnight.serving.inference.limits import Limits
 from overnight.serving.lifecycle.model_slots import ModelSlots
 from overnight.serving.prediction_log.spool import PredictionSpool
+from overnight.serving.rest.answering import Answering
 from overnight.serving.rest.label_limit import DailyLabels, LabelSpool
 from overnight.serving.rest.middleware.token_auth import Tokens, bearer, key_of
 from overnight.serving.status import Status
@@ -28,6 +29,7 @@ class Resources:
     router: Router
     limits: Limits
     status: Status
+    answering: Answering
     keys: Tokens
     administrators: Tokens
     draining: DrainFlag

@@ -146,8 +146,17 @@ class Metrics:
         # them.
         self.in_flight: dict[int, str] = {}
 
-    def count(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
-        """Count one request; `version` is empty when none answered."""
+    def count(
+        self,
+        model: str,
+        version: str,
+        protocol: str,
+        status: int,
+        seconds: float,
+        *,
+        at: float | None = None,
+    ) -> None:
+        """Count one request; `version` is empty when none answered, and `at` is now by default."""
         key = (model, version, protocol, status)
         with self._lock:
             self._counts[key] = self._counts.get(key, 0) + 1
@@ -160,7 +169,7 @@ class Metrics:
             buckets, total = latency
             buckets[bisect_left(BOUNDS, seconds)] += 1
             total[0] += seconds
-            total[1] = time.time()
+            total[1] = time.time() if at is None else at
 
     def count_unlike(self, model: str, version: str, rows: int) -> None:
         """Count rows that are unlike what the version learned from."""

@@ -66,17 +66,17 @@ def respond(
     check = loaded.predictor.novelty
     arrays = loaded.predict(inputs, wanted([spec.name for spec in outputs], check))
     manifest = loaded.predictor.manifest
-    unlike = arrays.pop(UNLIKE_TRAINING, None)
-    marked: dict[str, Any] = {}
-    if check is not None and unlike is not None:
-        # As a text, because parameters are strings, numbers and booleans.
-        listed = json.dumps(check.reasons(inputs, unlike), ensure_ascii=False)
-        marked["parameters"] = {UNLIKE_TRAINING: listed, UNLIKE_TRAINING_COUNT: count(unlike)}
-    return marked | {
+    body: dict[str, Any] = {
         "model_name": manifest.model,
         "model_version": manifest.version,
         "outputs": [_output(spec, arrays[spec.name]) for spec in outputs],
     }
+    unlike = arrays.pop(UNLIKE_TRAINING, None)
+    if check is not None and unlike is not None:
+        # As a text, because parameters are strings, numbers and booleans.
+        listed = json.dumps(check.reasons(inputs, unlike), ensure_ascii=False)
+        body["parameters"] = {UNLIKE_TRAINING: listed, UNLIKE_TRAINING_COUNT: count(unlike)}
+    return body
 
 
 def _output(spec: TensorSpec, rows: Array) -> dict[str, Any]:

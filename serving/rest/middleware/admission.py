@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from werkzeug.exceptions import NotFound
 
@@ -26,7 +26,6 @@ from overnight.serving.rest.headers import (
     REFUSAL,
     REQUEST_ID,
     SLOT,
-    SLOT_SECONDS,
     VERSION_HEADER,
     Application,
 )
@@ -59,6 +58,8 @@ _PROTOCOLS = ("/v1/", "/v2/", INVOCATIONS)
 _RELATIVE = frozenset({"", ".", ".."})
 _DOTS = (["."], [".."])
 WAIT_SECONDS = 30.0
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -166,21 +167,57 @@ class AdmissionMiddleware:
         start = time.perf_counter()
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            if self._log_requests or status >= "4":
-                _log(environ, status, headers, time.perf_counter() - start)
+            self.log(environ, status, headers, start)
             return start_response(status, headers, *rest)
 
+        if REFUSAL in environ:
+            return self._report_error(environ, started)
+        needs_slot = SLOT not in environ and path.startswith(_PROTOCOLS)
         try:
             # In tests, no server has admitted it before.
-            if ADMITTED not in environ or REFUSAL in environ:
+            if ADMITTED not in environ:
                 self.admit(environ)
-            self._concurrency.enter(id(environ), environ[ADMITTED])
-            return self._handle(environ, started, path)
+            return self.run(
+                environ,
+                lambda: self._application(environ, started),
+                slot_seconds=WAIT_SECONDS if needs_slot else None,
+            )
         except (OvernightError, NotFound) as error:
             environ[REFUSAL] = error
             return self._report_error(environ, started)
+
+    def run(
+        self, environ: Environ, answer: Callable[[], _Answer], *, slot_seconds: float | None
+    ) -> _Answer:
+        """Answer an admitted request as one of those in flight.
+
+        In an inference slot, for which it waits so many seconds; without one where it is None.
+
+        Raises:
+            Overloaded: too many requests are in flight, or no inference slot became free.
+        """
+        self._concurrency.enter(id(environ), environ[ADMITTED])
+        try:
+            if slot_seconds is None:
+                return answer()
+            try:
+                self._inference_slots.get(timeout=slot_seconds)
+            except queue.Empty:
+                waited = f"{slot_seconds:.0f} s"
+                raise Overloaded(f"no inference slot became free within {waited}") from None
+            try:
+                return answer()
+            finally:
+                self.return_slot()
         finally:
             self._concurrency.leave(id(environ))
+
+    def log(
+        self, environ: Environ, status: str, headers: list[tuple[str, str]], began: float
+    ) -> None:
+        """Log a request if it failed, or all are to be logged."""
+        if self._log_requests or status >= "4":
+            _log(environ, status, headers, time.perf_counter() - began)
 
     def _is_preflight(self, environ: Environ) -> bool:
         return (
@@ -198,26 +235,6 @@ class AdmissionMiddleware:
                 self._rate.take(client_network(environ.get("REMOTE_ADDR", "")))
             raise UnknownToken("a key is needed here")
         return name
-
-    def _handle(
-        self, environ: Environ, start_response: Callable[..., Any], path: str
-    ) -> Iterable[bytes]:
-        """Handle a whole request; one for inference in an inference slot.
-
-        Raises:
-            Overloaded: no inference slot became free.
-        """
-        if SLOT in environ or not path.startswith(_PROTOCOLS):
-            return self._application(environ, start_response)
-        try:
-            seconds = environ.get(SLOT_SECONDS, WAIT_SECONDS)
-            self._inference_slots.get(timeout=seconds)
-        except queue.Empty:
-            raise Overloaded(f"no inference slot became free within {seconds:.0f} s") from None
-        try:
-            return self._application(environ, start_response)
-        finally:
-            self.return_slot()
 
 
 def _check_path(path: str) -> None:

@@ -18,10 +18,10 @@ from overnight.serving.errors import (
 from overnight.serving.inference.codecs.content_types import JSON
 from overnight.serving.inference.error_text import kind_of, names_in
 from overnight.serving.inference.truths import truth_of
+from overnight.serving.rest.answering import client_of
 from overnight.serving.rest.bodies import json_body, json_response, uncached
 from overnight.serving.rest.headers import ADMITTED, CLIENT
 from overnight.serving.rest.label_limit import LabelSpool
-from overnight.serving.rest.middleware.fast_path import client_of
 from overnight.serving.rest.resources import resources
 from overnight.store.predictions.records import LabelOrigin, SentLabel
 from overnight.store.registry.manifest import LogPolicy

@@ -9,7 +9,7 @@ import pytest
 
 from overnight.serving.challenger.router import is_chosen
 from overnight.serving.lifecycle.model_slots import LoadedVersion
-from overnight.serving.rest.middleware.fast_path import client_of
+from overnight.serving.rest.answering import client_of
 from overnight.store.registry.challenge_terms import Terms
 from tests.support.serving import bundles
 from tests.support.serving.challenges import (

@@ -19,9 +19,10 @@ from overnight.serving.inference.codecs.content_types import UnknownEncoding
 from overnight.serving.inference.limits import Limits
 from overnight.serving.inference.loaded_version import load_version
 from overnight.serving.lifecycle.model_slots import LoadedVersion, ModelSlot, ModelSlots
+from overnight.serving.rest.answering import Answering, Target
 from overnight.serving.rest.app import create_application
 from overnight.serving.rest.headers import REFUSAL
-from overnight.serving.rest.middleware.fast_path import FastPath, RequestIds, Target, target_of
+from overnight.serving.rest.middleware.fast_path import FastPath, target_of
 from overnight.serving.status import StandaloneStatus
 from overnight.serving.telemetry.metrics import Metrics
 from tests.support.serving import bundles
@@ -68,12 +69,12 @@ def _answering(slots: ModelSlots | None = None) -> tuple[FastPath, list[Exceptio
         went_on.append(environ.get(REFUSAL))
         return [b"from behind"]
 
+    router = Router(slots or _slots(_loaded()))
     express = FastPath(
         behind,
-        router=Router(slots or _slots(_loaded())),
+        answering=Answering(router=router, meter=Metrics()),
+        slots=router.slots,
         limits=Limits(),
-        meter=Metrics(),
-        ids=RequestIds(),
     )
     return express, went_on
 
