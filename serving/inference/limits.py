@@ -15,9 +15,10 @@ class Limits:
     `text_bytes` are those of all texts of a request in UTF-8, without the names of categories.
 
     `waiting` is the number of requests in flight, of which `answering` run inference at the same
-    time and one client may have a quarter. `large_bytes` is the memory of all bodies over 64 kB.
-    `per_second` is the rate of each client, None for no limit. Every worker has its own count, so
-    a client with connections to several workers gets the limits of each.
+    time, beside calls of gRPC that are known to be quick, and one client may have a quarter.
+    `large_bytes` is the memory of all bodies over 64 kB. `per_second` is the rate of each
+    client, None for no limit. Every worker has its own count, so a client with connections to
+    several workers gets the limits of each.
 
     A body must come at `body_bytes_per_second` on the whole, but for `body_grace_seconds`, and
     within `body_seconds`. As many bodies may be received as requests may be in flight.
