@@ -2,14 +2,14 @@
 
     python -m benchmarks.serving.in_process [ROUNDS] [NETWORK] [BEFORE]
 
-CPU microseconds that one request takes in the thread that answers it, without a server, and what
-its record takes in the thread that writes. A few requests are a chunk; chunks with the log on and
+CPU microseconds of one request, of the thread that answers it, without a server, and what
+its record costs the thread that writes. A few requests are a chunk; chunks with the log on and
 off, and of JSON and raw bytes, alternate in one process, so that whatever else the machine does
 meets all alike. The figure of each is the mean of its lowest tenth: a chunk that was interrupted
 is dear, none is too cheap. BEFORE, the folder of a checkout of an earlier commit, is measured in
 turns with this one. NETWORK is that of `overhead.py`: `digits` is the network of digits.
 
-What HTTP itself takes, about two thirds of a request, is not among it: a hundredth there is three
+What HTTP itself costs, about two thirds of a request, is not among it: a hundredth there is three
 hundredths here.
 """
 
@@ -97,7 +97,7 @@ def measured() -> Iterator[dict[str, list[float]]]:
         applications = {"off": application(None), "on": application(spool)}
         requests = {kind: request_of(kind) for kind in KINDS}
         while True:
-            taken: dict[str, list[float]] = {}
+            found: dict[str, list[float]] = {}
             for number in range(CHUNKS):
                 for kind, (body, environ) in requests.items():
                     for log in ("on", "off") if number % 2 else ("off", "on"):
@@ -105,12 +105,12 @@ def measured() -> Iterator[dict[str, list[float]]]:
                         for _ in range(CHUNK):
                             answer(applications[log], body, environ)
                         each = (time.thread_time_ns() - began) / CHUNK / 1000
-                        taken.setdefault(f"{kind}, log {log}", []).append(each)
+                        found.setdefault(f"{kind}, log {log}", []).append(each)
             began = time.thread_time_ns()
             spool.write()
             written = CHUNK * CHUNKS * len(KINDS)
-            taken["writing a record"] = [(time.thread_time_ns() - began) / written / 1000]
-            yield taken
+            found["writing a record"] = [(time.thread_time_ns() - began) / written / 1000]
+            yield found
 
 
 def lowest(figures: list[float]) -> float:
@@ -137,19 +137,19 @@ def main() -> None:
             assert child.stdin is not None
             assert child.stdout is not None
             print(file=child.stdin, flush=True)
-            for what, taken in json.loads(child.stdout.readline()).items():
-                figures.setdefault((name, what), []).extend(taken)
+            for what, found in json.loads(child.stdout.readline()).items():
+                figures.setdefault((name, what), []).extend(found)
     for child in children.values():
         child.kill()
-    report({key: lowest(taken) for key, taken in figures.items()})
+    report({key: lowest(found) for key, found in figures.items()})
 
 
 def report(figures: dict[tuple[str, str], float]) -> None:
-    for (name, what), taken in figures.items():
-        before = figures.get(("before", what), taken)
-        off = figures.get((name, what.replace("log on", "log off")), taken)
+    for (name, what), found in figures.items():
+        before = figures.get(("before", what), found)
+        off = figures.get((name, what.replace("log on", "log off")), found)
         print(
-            f"{name:8}{what:20}{taken:8.2f} µs{taken - off:8.2f} more{taken / before:8.3f} × before"
+            f"{name:8}{what:20}{found:8.2f} µs{found - off:8.2f} more{found / before:8.3f} × before"
         )
 
 
