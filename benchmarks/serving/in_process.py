@@ -97,7 +97,7 @@ def measured() -> Iterator[dict[str, list[float]]]:
         applications = {"off": application(None), "on": application(spool)}
         requests = {kind: request_of(kind) for kind in KINDS}
         while True:
-            found: dict[str, list[float]] = {}
+            spent: dict[str, list[float]] = {}
             for number in range(CHUNKS):
                 for kind, (body, environ) in requests.items():
                     for log in ("on", "off") if number % 2 else ("off", "on"):
@@ -105,12 +105,12 @@ def measured() -> Iterator[dict[str, list[float]]]:
                         for _ in range(CHUNK):
                             answer(applications[log], body, environ)
                         each = (time.thread_time_ns() - began) / CHUNK / 1000
-                        found.setdefault(f"{kind}, log {log}", []).append(each)
+                        spent.setdefault(f"{kind}, log {log}", []).append(each)
             began = time.thread_time_ns()
             spool.write()
             written = CHUNK * CHUNKS * len(KINDS)
-            found["writing a record"] = [(time.thread_time_ns() - began) / written / 1000]
-            yield found
+            spent["writing a record"] = [(time.thread_time_ns() - began) / written / 1000]
+            yield spent
 
 
 def lowest(figures: list[float]) -> float:
@@ -137,19 +137,19 @@ def main() -> None:
             assert child.stdin is not None
             assert child.stdout is not None
             print(file=child.stdin, flush=True)
-            for what, found in json.loads(child.stdout.readline()).items():
-                figures.setdefault((name, what), []).extend(found)
+            for what, spent in json.loads(child.stdout.readline()).items():
+                figures.setdefault((name, what), []).extend(spent)
     for child in children.values():
         child.kill()
-    report({key: lowest(found) for key, found in figures.items()})
+    report({key: lowest(spent) for key, spent in figures.items()})
 
 
 def report(figures: dict[tuple[str, str], float]) -> None:
-    for (name, what), found in figures.items():
-        before = figures.get(("before", what), found)
-        off = figures.get((name, what.replace("log on", "log off")), found)
+    for (name, what), spent in figures.items():
+        before = figures.get(("before", what), spent)
+        off = figures.get((name, what.replace("log on", "log off")), spent)
         print(
-            f"{name:8}{what:20}{found:8.2f} µs{found - off:8.2f} more{found / before:8.3f} × before"
+            f"{name:8}{what:20}{spent:8.2f} µs{spent - off:8.2f} more{spent / before:8.3f} × before"
         )
 
 
