@@ -319,7 +319,11 @@ def _abort(context: Context, code: int, headers: list[tuple[str, str]], body: by
     if "Retry-After" in named:
         trailing.append((_PUSHBACK, str(math.ceil(float(named["Retry-After"]) * 1000))))
     context.set_trailing_metadata(tuple(trailing))
-    context.abort(_CODES.get(code, grpc.StatusCode.INTERNAL), _text_of(body))
+    status = _CODES.get(code, grpc.StatusCode.INTERNAL)
+    # Who waited for a turn until then is told so, by whichever side is first.
+    if status is grpc.StatusCode.UNAVAILABLE and context.time_remaining() <= 0:
+        status = grpc.StatusCode.DEADLINE_EXCEEDED
+    context.abort(status, _text_of(body))
 
 
 def _text_of(body: bytes) -> str:

@@ -122,23 +122,23 @@ class Answering:
             rows = 0 if explores else count(logged.unlike)
             self._meter.count_unlike(target.model, version, rows)
         manifest = logged.predictor.manifest
-        is_logged = predictions is not None and manifest.logged is not None
-        if is_logged and logged.inputs is not None:
-            if explores:
-                predictions.skip_answer(manifest, request_id)
-            else:
-                predictions.offer_answer(
-                    manifest,
-                    logged.inputs,
-                    logged.outputs_to_record,
-                    request_id,
-                    environ.get(CALLER, ""),
-                    client,
-                    route,
-                    seconds,
-                    body_bytes,
-                    at,
-                )
+        if predictions is None or manifest.logged is None or logged.inputs is None:
+            return Answer(encoded, version, unlike)
+        if explores:
+            predictions.skip_answer(manifest, request_id)
+        else:
+            predictions.offer_answer(
+                manifest,
+                logged.inputs,
+                logged.outputs_to_record,
+                request_id,
+                environ.get(CALLER, ""),
+                client,
+                route,
+                seconds,
+                body_bytes,
+                at,
+            )
         return Answer(encoded, version, unlike)
 
 
