@@ -45,7 +45,7 @@ FAULTS := tests/faults tests/browser/test_first_start.py tests/projects/test_thr
 	tests/serving/test_serving_process.py tests/serving/lifecycle/test_signatures.py
 
 faults: $(READY) ## kill, cut, fill and race every part, and print the counts
-	@OVERNIGHT_TEST_LOAD_SECONDS=60 $(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
+	@OVERNIGHT_TEST_LOAD_SECONDS=60 OVERNIGHT_TEST_SWAPS=200 $(BIN)/pytest $(FAULTS) --faults-minutes $(or $(MINUTES),0) \
 		$(if $(SEED),--faults-seed $(SEED))
 
 quick: $(READY) ## run the tests that start no server or process, and train nothing

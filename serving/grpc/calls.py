@@ -59,6 +59,7 @@ _TRAILING = {
     "X-Request-Id": "x-request-id",
     UNLIKE_HEADER: UNLIKE_HEADER.lower(),
 }
+_OVER_SECONDS = 0.05
 # By which gRPC's own retries know when to try again.
 _PUSHBACK = "grpc-retry-pushback-ms"
 _CODES = {
@@ -243,7 +244,10 @@ class Calls:
     def _answer(self, environ: Environ, context: Context) -> bytes:
         status, headers, body = self._run(environ)
         if status != "200 OK":
-            _abort(context, int(status[:3]), headers, body)
+            code = int(status[:3])
+            # It waited for its turn as long as its client does, and ended a little before it.
+            is_over = code == 503 and context.time_remaining() < _OVER_SECONDS
+            _abort(context, 408 if is_over else code, headers, body)
         _set_trailing(context, headers)
         return body
 
@@ -319,11 +323,7 @@ def _abort(context: Context, code: int, headers: list[tuple[str, str]], body: by
     if "Retry-After" in named:
         trailing.append((_PUSHBACK, str(math.ceil(float(named["Retry-After"]) * 1000))))
     context.set_trailing_metadata(tuple(trailing))
-    status = _CODES.get(code, grpc.StatusCode.INTERNAL)
-    # Who waited for a turn until then is told so, by whichever side is first.
-    if status is grpc.StatusCode.UNAVAILABLE and context.time_remaining() <= 0:
-        status = grpc.StatusCode.DEADLINE_EXCEEDED
-    context.abort(status, _text_of(body))
+    context.abort(_CODES.get(code, grpc.StatusCode.INTERNAL), _text_of(body))
 
 
 def _text_of(body: bytes) -> str:

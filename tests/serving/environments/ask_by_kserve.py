@@ -4,9 +4,17 @@ import asyncio
 import json
 import sys
 
+import grpc
 import httpx
 import numpy as np
-from kserve import InferenceRESTClient, InferInput, InferOutput, InferRequest, RESTConfig
+from kserve import (
+    InferenceGRPCClient,
+    InferenceRESTClient,
+    InferInput,
+    InferOutput,
+    InferRequest,
+    RESTConfig,
+)
 from kserve.protocol.infer_type import RequestedOutput
 
 
@@ -32,6 +40,31 @@ async def ask(url: str, model: str, rows: list) -> dict[str, object]:
     return reported
 
 
+async def ask_over_grpc(address: str, model: str, rows: list) -> dict[str, object]:
+    images = np.array(rows, np.uint8)
+    async with InferenceGRPCClient(address) as client:
+        reported: dict[str, object] = {
+            "grpc_live": await client.is_server_live(),
+            "grpc_ready": await client.is_server_ready(),
+            "grpc_model_ready": await client.is_model_ready(model),
+            "grpc_nobody_ready": await client.is_model_ready("nobody"),
+        }
+        for binary in (False, True):
+            answer = await client.infer(_request(model, images, binary=binary))
+            reported[f"grpc binary {binary}"] = _told(answer.outputs[0])
+            reported["grpc_version"], reported["grpc_id"] = answer.model_version, answer.id
+        request = _request(model, images, binary=True)
+        request.request_outputs = None
+        every = await client.infer(request, headers=(("x-request-id", "told"),))
+        reported["grpc_outputs"] = [output.name for output in every.outputs]
+        for name, wrong in (("mistake", images[:, :27]), ("nobody", images)):
+            try:
+                await client.infer(_request(model if name == "mistake" else name, wrong))
+            except grpc.RpcError as error:
+                reported[f"grpc_{name}"] = (error.code().name, error.details())
+    return reported
+
+
 def _request(model: str, images: np.ndarray, *, binary: bool = False) -> InferRequest:
     tensor = InferInput("image", list(images.shape), "UINT8")
     tensor.set_data_from_numpy(images, binary_data=binary)
@@ -54,4 +87,6 @@ async def _mistake(
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(ask(sys.argv[1], sys.argv[2], json.load(sys.stdin)))))
+    sent = json.load(sys.stdin)
+    told = asyncio.run(ask(sys.argv[1], sys.argv[2], sent))
+    print(json.dumps(told | asyncio.run(ask_over_grpc(sys.argv[3], sys.argv[2], sent))))

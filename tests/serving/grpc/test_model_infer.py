@@ -275,3 +275,25 @@ def test_a_call_that_was_cancelled_while_it_waited_is_not_run(connect):
 
     until(lambda: bool(counted()))
     assert all('status="499"' in line for line in counted())
+
+
+def test_calls_that_are_over_or_cancelled_leave_no_slot_taken(connect):
+    client = application_of()
+    channel, admission = connect(client), client.application.wsgi_app
+    taken = 0
+    while admission.take_slot():
+        taken += 1
+    in_flight = client.application.extensions["overnight"].status.meter.in_flight
+    call = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+    over = [call.future(message(), timeout=0.3) for _ in range(3)]
+    cancelled = [call.future(message()) for _ in range(3)]
+    until(lambda: all(future.done() for future in over))
+    for future in cancelled:
+        future.cancel()
+    for _ in range(taken):
+        admission.return_slot()
+    until(lambda: not in_flight)
+
+    assert {future.code().name for future in over} == {"DEADLINE_EXCEEDED"}
+    assert {future.code().name for future in cancelled} == {"CANCELLED"}
+    assert [admission.take_slot() for _ in range(taken + 1)] == [True] * taken + [False]
