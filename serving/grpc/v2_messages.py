@@ -108,7 +108,8 @@ def _input(tensor: Any, raw: memoryview | None, place: int) -> dict[str, Any]:
     }
     if raw is None:
         made["data"] = _values(tensor, f"inputs[{place}].contents")
-    elif tensor.HasField("contents"):
+    # Clients of MLServer set it without values.
+    elif tensor.HasField("contents") and tensor.contents.ListFields():
         expected = "none, as there are raw_input_contents"
         raise BadInput(f"inputs[{place}].contents", expected=expected, found="contents")
     else:

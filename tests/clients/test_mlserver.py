@@ -33,7 +33,8 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(mlserver, serving) -> dict:
     """The responses as its codecs and types read them."""
     script, url = ENVIRONMENTS / "ask_by_mlserver.py", f"http://127.0.0.1:{serving.port}"
-    return told_by(mlserver, script, url, bundles.MODEL, sent=IMAGES.tolist())
+    grpc = f"127.0.0.1:{serving.grpc_port}"
+    return told_by(mlserver, script, url, bundles.MODEL, grpc, sent=IMAGES.tolist())
 
 
 def test_its_types_read_metadata_and_index(report):
@@ -47,6 +48,22 @@ def test_arrays_go_there_and_back_by_its_codec(report):
     assert np.allclose(report["outputs"]["probabilities"], EXPECTED, atol=1e-6)
     assert np.array_equal(report["outputs"]["seen"], IMAGES // 2)
     assert np.allclose(report["by request codec"], EXPECTED, atol=1e-6)
+
+
+def test_its_stub_and_its_converters_read_messages(report):
+    told = report["grpc"]
+
+    assert (told["server"], told["platform"]) == ("overnight", "tensorflow_litert")
+    assert told["states"] == ["READY"]
+    assert told["ids"] == ["mine", "mine"]
+    for outputs in told["outputs"]:
+        assert np.allclose(outputs["probabilities"], EXPECTED, atol=1e-6)
+        assert np.array_equal(outputs["seen"], IMAGES // 2)
+    code, text = told["refused"]
+    assert (code, "no 'image'" in text or "expected the tensors" in text) == (
+        "INVALID_ARGUMENT",
+        True,
+    )
 
 
 def test_an_error_is_one_of_its_types(report):

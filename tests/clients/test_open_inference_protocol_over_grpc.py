@@ -232,6 +232,13 @@ PARAMETERS = [
     [
         pytest.param(as_message(v2()), id="typed contents"),
         pytest.param(raw(IMAGES.tobytes(), shape=IMAGES.shape), id="raw contents"),
+        pytest.param(
+            with_(
+                raw(IMAGES.tobytes(), shape=IMAGES.shape),
+                lambda sent: sent.inputs[0].contents.SetInParent(),
+            ),
+            id="raw contents beside empty ones",
+        ),
         *(as_message(v2() | {"parameters": each}) for each in PARAMETERS),
         *(as_message(v2(parameters=each)) for each in PARAMETERS),
         pytest.param(

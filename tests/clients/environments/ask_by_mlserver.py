@@ -10,10 +10,12 @@ import sys
 import urllib.error
 import urllib.request
 
+import grpc
 import numpy as np
 import pandas as pd
 from mlserver import types
 from mlserver.codecs import NumpyCodec, NumpyRequestCodec, PandasCodec, StringCodec
+from mlserver.grpc import converters, dataplane_pb2, dataplane_pb2_grpc
 
 
 def fetch(address: str, body: str | None = None) -> bytes:
@@ -53,6 +55,44 @@ def ask(url: str, model: str, rows: list) -> dict[str, object]:
     }
 
 
+def ask_over_grpc(address: str, model: str, rows: list) -> dict[str, object]:
+    """What its generated stub and its converters of messages read."""
+    images = np.array(rows, np.uint8)
+    request = types.InferenceRequest(
+        id="mine", inputs=[NumpyCodec.encode_input("image", images)], parameters={"mine": "text"}
+    )
+    with grpc.insecure_channel(address) as channel:
+        stub = dataplane_pb2_grpc.GRPCInferenceServiceStub(channel)
+        server = stub.ServerMetadata(dataplane_pb2.ServerMetadataRequest())
+        metadata = stub.ModelMetadata(dataplane_pb2.ModelMetadataRequest(name=model))
+        index = stub.RepositoryIndex(dataplane_pb2.RepositoryIndexRequest())
+        answers = [
+            converters.ModelInferResponseConverter.to_types(
+                stub.ModelInfer(
+                    converters.ModelInferRequestConverter.from_types(
+                        request, model_name=model, use_raw=use_raw
+                    )
+                )
+            )
+            for use_raw in (False, True)
+        ]
+        try:
+            stub.ModelInfer(dataplane_pb2.ModelInferRequest(model_name=model))
+        except grpc.RpcError as error:
+            refused = (error.code().name, error.details())
+    return {
+        "server": converters.ServerMetadataResponseConverter.to_types(server).name,
+        "platform": converters.ModelMetadataResponseConverter.to_types(metadata).platform,
+        "states": [each.state for each in index.models],
+        "ids": [answer.id for answer in answers],
+        "outputs": [
+            {each.name: NumpyCodec.decode_output(each).tolist() for each in answer.outputs}
+            for answer in answers
+        ],
+        "refused": refused,
+    }
+
+
 def _refusal(address: str, body: str) -> tuple[int, str]:
     try:
         fetch(address, body)
@@ -74,5 +114,7 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    told = ask(sys.argv[1], sys.argv[2], json.load(sys.stdin))
+    sent = json.load(sys.stdin)
+    told = ask(sys.argv[1], sys.argv[2], sent)
+    told["grpc"] = ask_over_grpc(sys.argv[3], sys.argv[2], sent)
     print(json.dumps(told | {"table": table()}))
