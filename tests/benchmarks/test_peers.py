@@ -1,6 +1,7 @@
 """The benchmark beside peers: what it adds up, compares and tells, without any peer."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -8,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
 from benchmarks.serving.peers import lanes, load, processes, report, servers
 from benchmarks.serving.peers.measure import Cold, Memory, Round
 from benchmarks.serving.peers.picture import draw
 from benchmarks.serving.peers.processes import Process
+from tests.support.serving.clients import application_of
+from tests.support.serving.grpc_calls import answering
 from tests.support.waiting import until
 
 IMAGE = np.arange(784, dtype=np.uint8).reshape(28, 28)
@@ -126,6 +130,31 @@ def test_a_digit_is_found_in_a_binary_answer():
     assert lanes.digit_of(b"{}" + raw, 2) == 3
 
 
+def test_a_digit_is_found_in_raw_and_typed_contents_of_a_message():
+    raw = service_pb2.ModelInferResponse(raw_output_contents=[np.eye(10, dtype="<f4")[4].tobytes()])
+    typed = service_pb2.ModelInferResponse()
+    typed.outputs.add().contents.fp32_contents.extend(np.eye(10)[5].tolist())
+
+    assert lanes.digit_of_message(raw.SerializeToString()) == 4
+    assert lanes.digit_of_message(typed.SerializeToString()) == 5
+    with pytest.raises(ValueError, match="ten probabilities"):
+        lanes.digit_of_message(b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "failed"), [(lanes.MODEL_INFER, set()), ("/nobody/Call", {"UNIMPLEMENTED"})]
+)
+def test_a_load_over_grpc_counts_what_was_answered_and_what_failed(method: str, failed: set[str]):
+    message = lanes.v2_message(IMAGE).body.decode("latin-1")
+    with answering(application_of()) as port:
+        order = load.Order(port, os.getpid(), (message,), 2, 0.0, 0.1, grpc_method=method)
+        tally = load.run(order)
+
+    assert set(tally.failures) == failed
+    assert sum(tally.failures.values()) == (tally.answers if failed else 0)
+    assert tally.answers >= 2
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"data":[1,2,3]}'])
 def test_an_answer_without_ten_probabilities_is_refused(body: bytes):
     with pytest.raises(ValueError, match="ten probabilities"):
@@ -165,6 +194,15 @@ def test_goals_are_held_against_the_best_peer(peer: float, passed: bool):
 
     assert "LitServe" in first.claim
     assert first.passed is passed
+
+
+def test_what_peers_cost_over_grpc_is_not_held_against_our_json():
+    (kserve,) = servers.chosen(["kserve"])
+    (over_grpc,) = report.rows_of(kserve, [round_of(100, lane="gRPC")])
+
+    first = report.goals(results(rows("overnight", 300), rows("litserve", 900), over_grpc))[0]
+
+    assert "LitServe" in first.claim
 
 
 def test_a_run_without_ours_has_a_table_but_no_ratios_and_no_goals():

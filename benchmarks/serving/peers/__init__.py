@@ -39,7 +39,10 @@ Unequal conditions:
   configured not to, where a setting exists (BentoML, LitServe, MLServer, KServe's latency lines).
 - Peers do what ours does not: LitServe, BentoML and MLServer pass requests to inference processes
   through queues, which pays for networks that take long or need batches, as on accelerators.
-  KServe and MLServer offer gRPC, which is not measured.
+- Over gRPC, KServe answers in one process, ours and MLServer's in the ones that answer HTTP; the
+  load generator is grpcio's client, which takes more of the same cores than that of HTTP. Triton's
+  server and TensorFlow Serving's come as images of containers or packages of a distribution, not
+  from a package index, and are not measured.
 - The tutorials' app has one process of threads, since Flask's development server has no workers.
 - Two cores hold two workers and the load generator: on more, all would answer faster.
 """

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tritonclient.grpc import service_pb2
 
 from benchmarks.serving.peers.network import Images
 
 JSON = "application/json"
 BINARY_HEADER = "Inference-Header-Content-Length"
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Lane:
     name: str
     path: str
     make_request: Callable[[Images], LaneRequest]
+    # At the server's other port; the path is that of the method, the body its message.
+    is_grpc: bool = False
 
     def request(self, image: Images, *, port: int) -> bytes:
         """The whole HTTP/1.1 request."""
@@ -56,6 +60,23 @@ def digit_of(body: bytes, json_length: int | None) -> int:
         numbers = _probabilities(json.loads(body))
     if numbers is None or numbers.size != 10:
         raise ValueError(f"expected ten probabilities, found {body[:200]!r}")
+    return int(numbers.argmax())
+
+
+def digit_of_message(message: bytes) -> int:
+    """The digit that a `ModelInferResponse` is surest of; of raw contents or typed ones.
+
+    Raises:
+        ValueError: there are no ten probabilities in it.
+    """
+    answer = service_pb2.ModelInferResponse.FromString(message)
+    if answer.raw_output_contents:
+        numbers = np.frombuffer(answer.raw_output_contents[0], "<f4")
+    else:
+        contents = answer.outputs[0].contents if answer.outputs else None
+        numbers = np.array(contents.fp32_contents if contents else [], np.float32)
+    if numbers.size != 10:
+        raise ValueError(f"expected ten probabilities, found {message[:200]!r}")
     return int(numbers.argmax())
 
 
@@ -97,6 +118,14 @@ def v2_binary(image: Images) -> LaneRequest:
     text = json.dumps({"inputs": [tensor], "outputs": [wanted]}).encode()
     headers = {"Content-Type": "application/octet-stream", BINARY_HEADER: str(len(text))}
     return LaneRequest(text + image.tobytes(), headers)
+
+
+def v2_message(image: Images) -> LaneRequest:
+    """The Open Inference Protocol over gRPC, with raw contents."""
+    sent = service_pb2.ModelInferRequest(model_name="digits", raw_input_contents=[image.tobytes()])
+    sent.inputs.add(name="image", datatype="UINT8", shape=[1, 28, 28])
+    sent.outputs.add(name="probabilities")
+    return LaneRequest(sent.SerializeToString(), {})
 
 
 def png(image: Images) -> LaneRequest:

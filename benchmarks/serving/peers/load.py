@@ -2,11 +2,14 @@
 
 One thread, one epoll, raw sockets: kept connections that each send again as soon as they are
 answered. Requests are made beforehand and sent in turns. It costs some 20 µs of CPU a request,
-in a process of its own, so that nothing of it is counted as the server's.
+in a process of its own, so that nothing of it is counted as the server's. Over gRPC it is grpcio's
+client, which costs as much as a server does: rates and latencies of that load are not those of the
+others, CPU times are.
 """
 
 import itertools
 import json
+import queue
 import re
 import select
 import socket
@@ -16,6 +19,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import grpc
 
 from benchmarks.serving.peers import processes
 
@@ -36,6 +42,8 @@ class Order:
     connections: int
     warm_seconds: float
     seconds: float
+    # The method that is called where it is no load of HTTP; requests are then its messages.
+    grpc_method: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,9 +145,41 @@ class Clients:
         self._poll.register(client.socket.fileno(), select.EPOLLIN)
 
 
+class GrpcClients:
+    """All clients over gRPC, each with a connection of its own, and one thread that sends."""
+
+    def __init__(self, order: Order) -> None:
+        self._requests = itertools.cycle([text.encode("latin-1") for text in order.requests])
+        self._ended: queue.SimpleQueue[tuple[Any, float, Any]] = queue.SimpleQueue()
+        # Channels to one address share their connection by default.
+        alone = [("grpc.use_local_subchannel_pool", 1)]
+        for _ in range(order.connections):
+            channel = grpc.insecure_channel(f"127.0.0.1:{order.port}", options=alone)
+            self._send(channel.unary_unary(order.grpc_method))
+
+    def drive(self, seconds: float, answers: int) -> tuple[list[float], Counter[str], float]:
+        """Seconds of each request, failures and duration of at least `seconds` and `answers`."""
+        took: list[float] = []
+        failures: Counter[str] = Counter()
+        began = now = time.perf_counter()
+        while now < began + seconds or len(took) < answers:
+            call, sent, future = self._ended.get(timeout=2 * PATIENCE_SECONDS)
+            now = time.perf_counter()
+            took.append(now - sent)
+            if future.code() is not grpc.StatusCode.OK:
+                failures[future.code().name] += 1
+            self._send(call)
+        return took, failures, now - began
+
+    def _send(self, call: Any) -> None:
+        sent = time.perf_counter()
+        future = call.future(next(self._requests), timeout=PATIENCE_SECONDS)
+        future.add_done_callback(lambda ended: self._ended.put((call, sent, ended)))
+
+
 def run(order: Order) -> Tally:
     """Keep every connection busy, first to warm up, then measured."""
-    clients = Clients(order)
+    clients = GrpcClients(order) if order.grpc_method else Clients(order)
     clients.drive(order.warm_seconds, 2 * order.connections)
     before = _spent(order.leader)
     took, failures, seconds = clients.drive(order.seconds, order.connections)

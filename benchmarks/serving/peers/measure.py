@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import grpc
+
 from benchmarks.serving.peers import installation, load, processes
-from benchmarks.serving.peers.lanes import BINARY_HEADER, Lane, digit_of
-from benchmarks.serving.peers.network import Sample
+from benchmarks.serving.peers.lanes import BINARY_HEADER, Lane, digit_of, digit_of_message
+from benchmarks.serving.peers.network import Images, Sample
 from benchmarks.serving.peers.servers import Place, Server
 from tests.support.s3_server import free_ports
 
@@ -70,7 +72,11 @@ class Started:
 
     process: "subprocess.Popen[bytes]"
     port: int
+    grpc_port: int
     cold: Cold
+
+    def port_of(self, lane: Lane) -> int:
+        return self.grpc_port if lane.is_grpc else self.port
 
 
 def measure(server: Server, sample: Sample, *, seconds: float) -> Round:
@@ -97,7 +103,7 @@ def _lanes(
     refused: dict[str, str] = {}
     for lane in server.lanes:
         try:
-            check(lane, instance.port, sample)
+            check(lane, instance.port_of(lane), sample)
             tallies[lane.name] = loaded(lane, instance, sample, seconds)
         except Unfit as error:
             refused[lane.name] = str(error)
@@ -126,7 +132,7 @@ def started(server: Server, sample: Sample, folder: Path) -> Iterator[Started]:
         members = processes.family(process.pid, processes.running())
         busiest = max(processes.cpu_seconds([member]) for member in members)
         cold = Cold(seconds, processes.cpu_seconds(members), busiest)
-        yield Started(process, port, cold)
+        yield Started(process, port, spare[0], cold)
     finally:
         processes.stop(process)
 
@@ -150,29 +156,51 @@ def check(lane: Lane, port: int, sample: Sample, *, rows: int = CHECKED) -> None
         Unfit: an answer is not what the Keras network answered.
     """
     for image, digit in zip(sample.images[:rows], sample.digits[:rows], strict=True):
-        made = lane.make_request(image)
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-            connection.request("POST", lane.path, made.body, made.headers)
-            response = connection.getresponse()
-            body, length = response.read(), response.headers[BINARY_HEADER]
-            connection.close()
-            if response.status != 200:
-                raise Misanswered(f"{lane.name}: answered {response.status}: {body[:300]!r}")
-            answer = digit_of(body, None if length is None else int(length))
+            answer = _digit(lane, port, image)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Unfit(f"{lane.name}: {error!r}") from None
+        except grpc.RpcError as error:
+            raise Unfit(f"{lane.name}: {error.code().name}: {error.details()}") from None
         if answer != digit:
             raise Misanswered(f"{lane.name}: answered {answer} for a {digit}")
 
 
+def _digit(lane: Lane, port: int, image: Images) -> int:
+    """What is answered for one image, over a connection of its own.
+
+    Raises:
+        Misanswered: it was refused, with a status.
+    """
+    made = lane.make_request(image)
+    if lane.is_grpc:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            return digit_of_message(channel.unary_unary(lane.path)(made.body, timeout=60))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+    connection.request("POST", lane.path, made.body, made.headers)
+    response = connection.getresponse()
+    body, length = response.read(), response.headers[BINARY_HEADER]
+    connection.close()
+    if response.status != 200:
+        raise Misanswered(f"{lane.name}: answered {response.status}: {body[:300]!r}")
+    return digit_of(body, None if length is None else int(length))
+
+
 def loaded(lane: Lane, instance: Started, sample: Sample, seconds: float) -> load.Tally:
     """Load one lane from another process."""
+    port = instance.port_of(lane)
     requests = [
-        lane.request(image, port=instance.port).decode("latin-1") for image in sample.images
+        lane.make_request(image).body if lane.is_grpc else lane.request(image, port=port)
+        for image in sample.images
     ]
     order = load.Order(
-        instance.port, instance.process.pid, tuple(requests), CONNECTIONS, WARM_SECONDS, seconds
+        port,
+        instance.process.pid,
+        tuple(request.decode("latin-1") for request in requests),
+        CONNECTIONS,
+        WARM_SECONDS,
+        seconds,
+        grpc_method=lane.path if lane.is_grpc else "",
     )
     ended = subprocess.run(
         [sys.executable, "-m", load.__name__],

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.serving.peers.measure import Round
-from benchmarks.serving.peers.servers import OURS, Server
+from benchmarks.serving.peers.servers import GRPC, OURS, Server
 
 HEAD = (
     *("server", "request", "network runs in", "CPU µs a request", "÷ ours", "requests/s"),
@@ -165,7 +165,7 @@ def goals(results: Results) -> list[Goal]:
     json_row, binary = results.row(OURS.name, "JSON"), results.row(OURS.name, "binary")
     if json_row is None:
         return []
-    peers = [row for row in results.rows if row.server != OURS.name]
+    peers = [row for row in results.rows if row.server != OURS.name and row.lane != GRPC.name]
     measured: list[Goal] = []
     if peers:
         best = min(peers, key=lambda row: row.cpu_us)

@@ -11,12 +11,16 @@ from benchmarks.serving.peers.installation import APPLICATIONS, NETWORK, ROOT, p
 from benchmarks.serving.peers.lanes import Lane
 
 INFER = "/v2/models/digits/infer"
+GRPC = Lane("gRPC", lanes.MODEL_INFER, lanes.v2_message, is_grpc=True)
 ONNX = "ONNX Runtime, float"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server may write, and where it is to listen; `spare` ports are its own too."""
+    """Where a server may write, and where it is to listen.
+
+    `spare` ports are its own too; the first is that of gRPC.
+    """
 
     folder: Path
     port: int
@@ -85,6 +89,7 @@ OURS = Server(
         Lane("JSON", INFER, lanes.v2),
         Lane("binary", INFER, lanes.v2_binary),
         Lane("PNG", INFER, lanes.png),
+        GRPC,
     ),
     command=lambda place: [
         sys.executable,
@@ -93,7 +98,7 @@ OURS = Server(
         "--port",
         str(place.port),
         "--grpc-port",
-        "0",
+        str(place.spare[0]),
     ],
     arrange=_overnight,
 )
@@ -125,11 +130,13 @@ PEERS = (
         name="kserve",
         title="KServe",
         runtime=ONNX,
-        setting="--workers 2, without gRPC",
-        lanes=(Lane("JSON", INFER, lanes.v2), Lane("binary", INFER, lanes.v2_binary)),
+        # Its gRPC is answered by one process, whatever the workers.
+        setting="--workers 2, gRPC",
+        lanes=(Lane("JSON", INFER, lanes.v2), Lane("binary", INFER, lanes.v2_binary), GRPC),
         command=lambda place: _script(
             "kserve",
-            *("--http_port", str(place.port), "--workers", "2", "--enable_grpc", "false"),
+            *("--http_port", str(place.port), "--workers", "2"),
+            *("--enable_grpc", "true", "--grpc_port", str(place.spare[0])),
             *("--enable_latency_logging", "false"),
         ),
         environment="kserve",
@@ -139,7 +146,7 @@ PEERS = (
         title="MLServer",
         runtime=ONNX,
         setting="parallel_workers=2",
-        lanes=(Lane("JSON", INFER, lanes.v2),),
+        lanes=(Lane("JSON", INFER, lanes.v2), GRPC),
         command=lambda place: [
             str(python("mlserver").with_name("mlserver")),
             "start",
