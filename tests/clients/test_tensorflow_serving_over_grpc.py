@@ -212,7 +212,7 @@ def test_what_is_not_served_has_no_status(models, change, named):
         ),
         pytest.param(
             with_(request(), lambda sent: sent.inputs.pop("image")),
-            "inputs: expected the tensors ['image'], found none",
+            "inputs: expected the tensors ['image'], found no 'image'",
             id="every input is there",
         ),
         pytest.param(
