@@ -117,8 +117,12 @@ def test_errors_have_a_status_and_words(client, model, version, named):
 
 
 def test_a_timeout_that_is_over_is_an_error_of_the_client(client):
+    # Timers count in milliseconds, in which a small request may be answered.
+    images = np.zeros((1024, 28, 28), np.uint8)
+    many = triton.InferInput("image", images.shape, "UINT8").set_data_from_numpy(images)
+
     with pytest.raises(Refused) as refused:
-        client.infer(MODEL, _inputs(), client_timeout=1e-6)
+        client.infer(MODEL, [many], client_timeout=1e-6)
 
     assert refused.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 
