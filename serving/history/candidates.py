@@ -22,7 +22,7 @@ _MOST_REASONS = 3
 
 
 class DataDistance(Value):
-    """What one gate of the data measured, such as the drift of a feature, and what it allows."""
+    """What one gate of the data measured, such as the drift of a feature, and allows at most."""
 
     gate: str
     metric: str
@@ -155,14 +155,14 @@ def _own_value(finding: Finding) -> float | None:
 
 
 def _distances(findings: tuple[Finding, ...]) -> tuple[DataDistance, ...]:
-    """The findings of the data with a value, the closest to their bound first."""
+    """What gates of the data allow at most, and what was measured; failed ones first."""
     measured = [
         DataDistance(
             gate=each.gate, metric=each.metric, slice=each.slice, value=each.value,
             bound=each.bound, passed=each.passed,
         )
         for each in findings
-        if each.value is not None and each.applicable
+        if each.direction == "at most" and each.value is not None and each.applicable
     ]  # fmt: skip
     return tuple(sorted(measured, key=lambda each: each.passed)[:_MOST_DISTANCES])
 

@@ -113,7 +113,7 @@ def test_rows_time_and_size_of_each_candidate_are_small_charts(shown):
     expect(charts.filter(has_text="Training time")).to_contain_text("1 min 1 s")
     rows = charts.filter(has_text="Training rows").locator(".point")
     expect(rows).to_have_count(6)
-    expect(shown.locator("#inflow-storage")).to_contain_text("5 versions were published with")
+    expect(shown.locator("#inflow-storage")).to_contain_text("5 versions published, ")
 
 
 def test_home_leads_to_candidates_and_manifest(page, url):

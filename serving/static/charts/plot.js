@@ -2,7 +2,7 @@
 
 import { shape } from "../dom.js";
 
-const EDGE = { left: 58, right: 10, top: 10, bottom: 24 };
+const EDGE = { left: 66, right: 10, top: 10, bottom: 24 };
 const STEPS = [1, 2, 2.5, 5, 10];
 
 // Round numbers from below the lowest value to above the highest, about four of them.

@@ -25,7 +25,7 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 
 // How far a distance is on its way to the bound, of the gate that is closest to it.
 function nearest({ distances }) {
-  const bounded = distances.filter(({ gate, value, bound }) => isNumber(value) && bound > 0 && !/AtLeast|Minimum/.test(gate));
+  const bounded = distances.filter(({ value, bound }) => isNumber(value) && bound > 0);
   return bounded.toSorted((a, b) => b.value / b.bound - a.value / a.bound)[0];
 }
 
@@ -48,7 +48,7 @@ export class Inflow {
     byId("inflow-charts").replaceChildren(...charts.map((chart) => chartOf(chart, drawn)));
     const bytes = candidates.reduce((sum, { size_bytes: size }) => sum + (size ?? 0), 0);
     const count = candidates.filter(({ size_bytes: size }) => isNumber(size)).length;
-    setText("inflow-storage", count ? `${count} versions were published with ${numbers.format(bytes / MEGABYTE)} MB; retention deletes files of older ones` : "");
+    setText("inflow-storage", count ? `${count === 1 ? "1 version" : `${count} versions`} published, ${numbers.format(bytes / MEGABYTE)} MB; retention deletes files of older ones` : "");
   }
 }
 

@@ -28,8 +28,13 @@ REGRESSION = Finding(
     champion=0.9948,
 )
 DRIFT = Finding(
-    gate="Drift", metric="distance", slice="ink", passed=True, message="", value=0.02, bound=0.1
-)
+    gate="Drift", metric="distance", slice="ink", passed=True, message="", value=0.02, bound=0.1,
+    direction="at most",
+)  # fmt: skip
+ROWS = Finding(
+    gate="enough rows", metric="rows", passed=True, message="", value=51_000, bound=1_000,
+    direction="at least",
+)  # fmt: skip
 
 
 def refusal(letter: str, *, measurements: tuple[Measurement, ...] = ()) -> Refusal:
@@ -40,7 +45,7 @@ def refusal(letter: str, *, measurements: tuple[Measurement, ...] = ()) -> Refus
         compared_with=SECOND,
         at=NOW - timedelta(hours=1),
         measurements=measurements,
-        data_findings=(DRIFT,) if measurements else (),
+        data_findings=(ROWS, DRIFT) if measurements else (),
         rows=51_000 if measurements else None,
         seconds=62.5 if measurements else None,
     )
@@ -92,6 +97,7 @@ def test_a_refused_one_has_its_metric_with_an_interval_its_rows_and_what_failed(
     assert (refused["rows"], refused["seconds"]) == (51_000, 62.5)
     assert (refused["judged"], refused["passed"]) == (1, 0)
     assert refused["failed"][0].startswith("accuracy 99.07 % against 99.48 %")
+    # More rows than are needed are no distance.
     assert [each["slice"] for each in refused["distances"]] == ["ink"]
 
 
