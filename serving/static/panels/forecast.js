@@ -150,6 +150,8 @@ export class Forecast {
 
   // The form as one row of inputs by name; raises an Error for what is missing or wrong.
   readRow() {
+    // First: whatever else is missing, the days to choose follow the last observed one.
+    this.linkDays();
     const features = Object.fromEntries(this.features.map((spec) => [spec.name, readFeature(spec)]));
     const missing = this.features.find((spec) => [features[spec.name]].flat().some((value) => value === "" || Number.isNaN(value)));
     if (missing && !missing.nullable) throw new FieldError(`${missing.name} is required.`, this.fieldOf(missing));
@@ -159,7 +161,6 @@ export class Forecast {
     if (texts.length !== count) throw new FieldError(`${this.history.name}: expected ${count} numbers, one per day; found ${texts.length}.`, history);
     const invalid = texts.find((text) => !isNumber(Number(text)));
     if (invalid) throw new FieldError(`${this.history.name}: “${invalid}” is not a number.`, history);
-    this.linkDays();
     const [lastDay, day] = [byId("last-day"), byId("target-day")].map((field) => parseDay(field.value));
     if (!isNumber(lastDay)) throw new FieldError("The last observed day is required.", byId("last-day"));
     if (!isNumber(day)) throw new FieldError("The forecast day is required.", byId("target-day"));
