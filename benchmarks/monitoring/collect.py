@@ -19,13 +19,8 @@ import numpy as np
 
 from overnight.store.objects import keys
 from overnight.store.objects.memory import MemoryBucket
-from overnight.store.predictions.segments import (
-    SEGMENT_BYTES,
-    AnswerColumns,
-    AnsweredBatch,
-    encode_answers,
-    segment_name,
-)
+from overnight.store.predictions.segment_format import SEGMENT_BYTES, AnswerColumns
+from overnight.store.predictions.segments import AnsweredBatch, encode_answers, segment_name
 from overnight.store.predictions.tables import LabelTable, PredictionTable
 from overnight.tasks.monitoring.collect import collect
 

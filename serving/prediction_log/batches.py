@@ -15,8 +15,8 @@ import orjson
 from overnight.serving.inference.runtime import Array
 from overnight.serving.prediction_log.recording import QueuedAnswer
 from overnight.store.predictions.records import client_digest
+from overnight.store.predictions.segment_format import AnswerColumns
 from overnight.store.predictions.segments import (
-    AnswerColumns,
     AnsweredBatch,
     BadRecord,
     Buffer,

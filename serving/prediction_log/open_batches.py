@@ -18,7 +18,8 @@ from overnight.serving.prediction_log.batches import (
     recorded_clients,
 )
 from overnight.serving.prediction_log.recording import Details
-from overnight.store.predictions.segments import AnswerColumns, AnswerLayout, BadRecord
+from overnight.store.predictions.segment_format import AnswerColumns
+from overnight.store.predictions.segments import AnswerLayout, BadRecord
 from overnight.store.registry.manifest import LogPolicy, Manifest
 
 # Answers in a frame. Its buffers should stay in the processor's cache, and its texts are encoded

@@ -29,12 +29,8 @@ from overnight.serving.prediction_log.segment_files import SegmentFile, SpoolUsa
 from overnight.serving.telemetry.metrics import DroppedRecords, PredictionCounters, RecordedCount
 from overnight.store.objects import keys
 from overnight.store.predictions.records import Route, SentLabel, is_recorded
-from overnight.store.predictions.segments import (
-    SEGMENT_BYTES,
-    BadRecord,
-    Buffer,
-    encode_labels,
-)
+from overnight.store.predictions.segment_format import SEGMENT_BYTES
+from overnight.store.predictions.segments import BadRecord, Buffer, encode_labels
 from overnight.store.registry.manifest import LogPolicy, Manifest
 
 logger = logging.getLogger(__name__)

@@ -18,12 +18,9 @@ from overnight.store.objects.bucket import Bucket
 from overnight.store.predictions.columns import problem
 from overnight.store.predictions.committed_segments import REMEMBERED_DAYS
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
-from overnight.store.predictions.segments import (
-    MAXIMUM_SEGMENT_BYTES,
-    SegmentReader,
-    decode,
-    parse_segment_name,
-)
+from overnight.store.predictions.segment_format import MAXIMUM_SEGMENT_BYTES
+from overnight.store.predictions.segment_reader import SegmentReader, decode
+from overnight.store.predictions.segments import parse_segment_name
 from overnight.store.predictions.tables import LabelTable, PredictionTable, SegmentId
 
 # What is in memory at once, and in one commit; the first segment beyond either still belongs to it.

@@ -3,7 +3,8 @@
 from overnight.store.objects import keys
 from overnight.store.objects.bucket import Bucket
 from overnight.store.predictions.records import AnsweredRequest
-from overnight.store.predictions.segments import MAXIMUM_SEGMENT_BYTES, decode
+from overnight.store.predictions.segment_format import MAXIMUM_SEGMENT_BYTES
+from overnight.store.predictions.segment_reader import decode
 
 
 def waiting(bucket: Bucket, model: str) -> tuple[int, int]:

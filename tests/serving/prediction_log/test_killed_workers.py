@@ -9,7 +9,7 @@ from http.client import HTTPException
 
 import pytest
 
-from overnight.store.predictions.segments import decode
+from overnight.store.predictions.segment_reader import decode
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.faults.tally import TALLY
 from tests.support.serving import bundles

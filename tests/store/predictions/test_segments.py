@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from overnight.store.errors import BadKey
-from overnight.store.predictions import segments
+from overnight.store.predictions import segment_format, segments
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
+from overnight.store.predictions.segment_reader import SegmentReader, decode
 from overnight.store.predictions.segments import (
     BadRecord,
-    SegmentReader,
-    decode,
     encode_answer,
     encode_answers,
     encode_label,
@@ -143,7 +142,7 @@ def test_a_batch_is_one_frame_and_as_many_records() -> None:
         model="digits",
         version="v",
         share=1.0,
-        columns=segments.AnswerColumns(
+        columns=segment_format.AnswerColumns(
             requests=["a", "b"],
             callers=["", "x"],
             at_us=[1, 2],

@@ -12,7 +12,7 @@ from overnight.serving.prediction_log.spool import PredictionSpool, SpoolConfig
 from overnight.serving.rest.app import create_application
 from overnight.serving.status import StandaloneStatus
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
-from overnight.store.predictions.segments import decode
+from overnight.store.predictions.segment_reader import decode
 from overnight.store.registry.manifest import LogPolicy
 from tests.support.serving import bundles
 from tests.support.serving.challenges import opened

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from overnight.store.predictions.records import AnsweredRequest, SentLabel
-from overnight.store.predictions.segments import decode
+from overnight.store.predictions.segment_reader import decode
 from overnight.store.registry.registry import ModelRegistry
 from tests.support.serving import bundles
 from tests.support.serving.clients import INFER, v2
