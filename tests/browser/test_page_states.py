@@ -152,7 +152,7 @@ def shop(page: Page, bucket: S3Bucket, s3_address: S3Address, tmp_path: Path) ->
     with run_serving(place=tmp_path, **follow_settings(s3_address, serving_workers="1")) as serving:
         until(serving.is_ready, what="serving is ready")
         page.goto(f"http://127.0.0.1:{serving.port}")
-        page.get_by_role("button", name="shop").click()
+        page.locator("#models").get_by_role("link", name="shop").click()
         expect(page.locator("#version")).to_have_text(version)
         expect(page.locator("#tensors")).to_be_visible()
         yield page
