@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # The code in the working folder, which for BEFORE is another one than that of this file.
-    sys.path.insert(0, str(Path.cwd()))
+    # The code in the working folder, which for BEFORE is another one than that of this file, and
+    # not the folder of this file, whose `grpc.py` would be taken for the library.
+    sys.path[0] = str(Path.cwd())
 
 from benchmarks.serving.overhead import ANSWER, FILES, IMAGE, NETWORK
 from overnight.serving.challenger.router import Router
