@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from overnight.store.registry.manifest import Finding, Measurement
+from overnight.store.registry.manifest import Measurement
 from overnight.store.registry.refusals import Refusal, Refusals
 from tests.support.browser.page_in_memory import page_of
 from tests.support.browser.page_watch import contrast, overflow, watch
@@ -28,25 +28,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     bucket_history.publish(bucket, 3)
     bucket_history.publish(bucket, 4, approved=False)
     bucket_history.publish(bucket, 5, approved=None)
-    regression = Finding(
-        gate="MaximumRegression",
-        metric="accuracy",
-        passed=False,
-        message="worse",
-        value=-0.0041,
-        bound=-0.003,
-        p=0.85,
-        alpha=0.025,
-        presumed="worse",
-        candidate=0.9907,
-        champion=0.9948,
-    )
     whole = Measurement(metric="accuracy", value=0.9907, n=10_000, low=0.9887, high=0.9925)
     Refusals(bucket, "digits").keep(
         Refusal(
             model="digits",
             fingerprint=FINGERPRINT,
-            findings=(regression,),
+            findings=(bucket_history.REGRESSION,),
             compared_with=bundles.version_name(3),
             at=datetime.now(UTC) - timedelta(hours=2),
             measurements=(whole,),

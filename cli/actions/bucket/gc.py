@@ -65,11 +65,7 @@ def run(
     freed = 0
     if delete and not nothing:
         freed = _delete(settings, plans, retention, console, skipped)
-        bucket = connections.bucket(settings)
-        freed += sum(each.size_bytes for each in landed if remove(bucket, each))
-        freed += sum(each.size_bytes for each in months)
-        for each in months:
-            old_runs.remove(bucket, each)
+        freed += _delete_objects(settings, landed, months)
     if as_json:
         document = to_json(plans, tables, landed, months, freed_bytes=freed)
         document |= {"skipped": skipped.reasons}
@@ -188,6 +184,15 @@ def _plans(
         with skipped.model(name):
             plans.append(survey(bucket, name, retention, now, trust=trust))
     return plans
+
+
+def _delete_objects(settings: Settings, landed: list[Leftover], months: list[MonthOfRuns]) -> int:
+    """Delete leftovers of landings and old records of runs, and return their bytes."""
+    bucket = connections.bucket(settings)
+    freed = sum(each.size_bytes for each in landed if remove(bucket, each))
+    for each in months:
+        old_runs.remove(bucket, each)
+    return freed + sum(each.size_bytes for each in months)
 
 
 def _delete(

@@ -17,6 +17,20 @@ from tests.support.serving import bundles
 from tests.support.signing_keys import SIGNER, registry
 
 MODEL = bundles.MODEL
+# Why a candidate was refused.
+REGRESSION = Finding(
+    gate="MaximumRegression",
+    metric="accuracy",
+    passed=False,
+    message="worse",
+    value=-0.0041,
+    bound=-0.003,
+    p=0.85,
+    alpha=0.025,
+    presumed="worse",
+    candidate=0.9907,
+    champion=0.9948,
+)
 REPORT = b"<!doctype html><title>A report</title><h1>What the run told</h1>"
 
 

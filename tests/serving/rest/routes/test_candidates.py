@@ -14,19 +14,6 @@ from tests.support.serving.stepped_host import Flaky
 API = "/api/models/digits"
 FIRST, SECOND, REJECTED, WAITING = (bundles.version_name(number) for number in (1, 2, 3, 4))
 NOW = datetime.now(UTC)
-REGRESSION = Finding(
-    gate="MaximumRegression",
-    metric="accuracy",
-    passed=False,
-    message="worse",
-    value=-0.0041,
-    bound=-0.003,
-    p=0.85,
-    alpha=0.025,
-    presumed="worse",
-    candidate=0.9907,
-    champion=0.9948,
-)
 DRIFT = Finding(
     gate="Drift", metric="distance", slice="ink", passed=True, message="", value=0.02, bound=0.1,
     direction="at most",
@@ -41,7 +28,7 @@ def refusal(letter: str, *, measurements: tuple[Measurement, ...] = ()) -> Refus
     return Refusal(
         model="digits",
         fingerprint=letter * 64,
-        findings=(REGRESSION,),
+        findings=(bucket_history.REGRESSION,),
         compared_with=SECOND,
         at=NOW - timedelta(hours=1),
         measurements=measurements,
