@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from overnight.cli.terminal import format_bytes
 from overnight.store.objects import keys
 from overnight.store.objects.s3 import S3Address, S3Bucket
 from overnight.store.registry.registry import ModelRegistry
+from overnight.store.registry.runs import RunRecord, Runs
 from overnight.store.registry.tombstones import Tombstone
 from tests.support import filled_bucket
 from tests.support.serving import bundles
@@ -80,6 +82,13 @@ def test_a_bucket_is_verified_collected_and_verified_again(
     filled_bucket.append_holdout(s3_address)
     for number in (1, 2, 3):
         filled_bucket.publish_version(s3_bucket, s3_address, number)
+    runs = Runs(s3_bucket, "digits")
+    for month in (1, 2, 3):
+        at = datetime(2020, month, 1, tzinfo=UTC)
+        ended = RunRecord(
+            model="digits", flow="retrain", run=str(uuid4()), event="ended", started=at, at=at
+        )
+        runs.keep(ended)
     strict = ("gc", "digits", "--keep", "1", "--days", "0")
 
     dry = overnight(*strict)
@@ -101,6 +110,8 @@ def test_a_bucket_is_verified_collected_and_verified_again(
     assert (done.returncode, nothing.returncode) == (0, 0)
     assert "nothing to delete" in nothing.stdout
     assert "freed" in done.stdout
+    # Of records of runs this old, those of the newest two months stay.
+    assert len(s3_bucket.keys_below(keys.runs("digits"))) == 2
     document = json.loads(after.stdout)
     assert (after.returncode, document["clean"], document["signatures_checked"]) == (0, True, True)
     assert sum("collected on" in note["what"] for note in document["notes"]) == 2
